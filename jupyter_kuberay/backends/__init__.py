@@ -1,0 +1,1 @@
+"""The substrates: a laptop's processes, and Kubernetes with KubeRay."""

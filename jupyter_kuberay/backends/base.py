@@ -1,0 +1,110 @@
+"""The contract that every substrate keeps; tests/contract holds it to account.
+
+A backend makes the world match resources (KubeRay v1 custom resources, as plain
+JSON) and reports what it observes. It decides nothing about people, profiles or
+phases: names come valid, manifests come whole, and `jupyter_kuberay.status`
+judges what it saw.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import ClassVar
+
+from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation, Usage
+
+CLIENT_PORT = 10001
+DASHBOARD_PORT = 8265
+SERVE_PORT = 8000
+GCS_PORT = 6379
+
+
+class Backend(ABC):
+    """A place where Ray clusters, services and jobs live.
+
+    Instances are cheap, hold no state of the world, and may be used from one
+    event loop at a time. Everything here may raise `Unreachable` (nothing
+    answers) and `Forbidden` (the user lacks a right).
+    """
+
+    name: ClassVar[str]  # "local" or "kuberay"
+
+    @abstractmethod
+    async def create(self, bundle: Bundle) -> Observation:
+        """Ask for a resource and what goes along with it; return without waiting for it to run.
+
+        Of `Kind.REVISION` too: ``data`` is any JSON object, immutable, and goes
+        when the RayService that owns it goes (``metadata.ownerReferences``).
+
+        Raises
+        ------
+        Conflict
+            One of that kind and name exists already. Nothing was changed.
+        Refused
+            The world cannot take it (a read-only or full disk, a quota).
+        """
+
+    @abstractmethod
+    async def patch(self, kind: Kind, name: str, patch: Sequence[Json]) -> Observation:
+        """Change a resource by an RFC 6902 JSON patch, all of it or nothing.
+
+        Raises
+        ------
+        NotFound
+        Conflict
+            A ``test`` of the patch failed: somebody else changed it meanwhile.
+        """
+
+    @abstractmethod
+    async def get(self, kind: Kind, name: str) -> Observation:
+        """The resource as it is now, or `NotFound`."""
+
+    @abstractmethod
+    async def list(self, kind: Kind, selector: Mapping[str, str] | None = None) -> list[Observation]:
+        """All of a kind whose labels equal ``selector``, ordered by name."""
+
+    @abstractmethod
+    def watch(self, kind: Kind, selector: Mapping[str, str] | None = None) -> AsyncIterator[Change]:
+        """Every change of a kind, as it happens, without an end of its own.
+
+        Begins with an ADDED for each that exists, then one SYNCED. Survives
+        what a network does. Intermediate states may be left out; the last one
+        never is. Close it with ``aclose`` or by cancelling.
+        """
+
+    @abstractmethod
+    async def delete(self, kind: Kind, name: str) -> None:
+        """Begin to delete; the watch tells when it is gone. `NotFound` if there is none."""
+
+    @abstractmethod
+    async def usage(self, name: str) -> Usage:
+        """CPU, GPU and memory in use on a RayCluster, as Ray accounts for them."""
+
+    @abstractmethod
+    def reach(self, name: str, port: int) -> AbstractAsyncContextManager[Endpoint]:
+        """Where ``port`` of the head of RayCluster ``name`` answers from this process.
+
+        ``port`` is the one that KubeRay gives it (`CLIENT_PORT`,
+        `DASHBOARD_PORT`, `SERVE_PORT`, `GCS_PORT`), wherever it is in truth.
+        The endpoint works until the context ends. It also tells Ray's token.
+
+        Raises
+        ------
+        NotFound
+        Unreachable
+            The cluster has no such port open now.
+        """
+
+    @abstractmethod
+    def logs(self, name: str, node: str = "", *, kind: Kind = Kind.CLUSTER, follow: bool = False, tail: int = 200) -> AsyncIterator[str]:
+        """Lines of a node's log (``""``: the head's; of a job: what it printed), oldest first.
+
+        ``tail`` is how many of the old lines to begin with. With ``follow`` it
+        ends when the node does. The log of a node that ended can still be read.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections. What was made stays."""
+        return None
