@@ -1,0 +1,99 @@
+"""The one event loop behind everything synchronous: a daemon thread a process.
+
+In a notebook the main thread runs an event loop of its own, so nothing here
+ever calls ``asyncio.run``. All coroutines of a process share this loop, which
+lets them share connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+CANCEL_SECONDS = 5.0  # how long an interrupted call waits for its coroutine to clean up
+
+
+class BackgroundLoop:
+    """An event loop in a daemon thread, which works from its first use until the process ends."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="jupyter-kuberay", daemon=True)
+        self._thread.start()
+
+    @property
+    def usable(self) -> bool:
+        """Whether its thread runs in this process (a fork has the object without the thread)."""
+        return self._pid == os.getpid() and self._thread.is_alive()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run ``coroutine`` on the loop and return its result, or raise what it raised.
+
+        A KeyboardInterrupt here cancels the coroutine, waits up to
+        `CANCEL_SECONDS` for it to clean up, and is raised.
+        """
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("This is the loop's own thread: await the coroutine instead.")
+        result: concurrent.futures.Future[T] = concurrent.futures.Future()
+        tasks: list[asyncio.Task[T]] = []
+        context = contextvars.copy_context()
+
+        def begin() -> None:
+            task = self._loop.create_task(coroutine, context=context)
+            tasks.append(task)
+            task.add_done_callback(lambda ended: _hand_over(ended, result))
+
+        self._loop.call_soon_threadsafe(begin)
+        try:
+            return result.result()
+        except BaseException:
+            if not result.done():
+                self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+                concurrent.futures.wait([result], timeout=CANCEL_SECONDS)
+            raise
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run ``coroutine`` on the loop without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+
+_lock = threading.Lock()
+_shared: BackgroundLoop | None = None
+
+
+def background_loop() -> BackgroundLoop:
+    """The loop that this process shares."""
+    global _shared
+    with _lock:
+        if _shared is None or not _shared.usable:
+            _shared = BackgroundLoop()
+        return _shared
+
+
+def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run ``coroutine`` on the shared loop from synchronous code; see `BackgroundLoop.run`.
+
+    >>> async def answer() -> int:
+    ...     return 42
+    >>> run_sync(answer())
+    42
+    """
+    return background_loop().run(coroutine)
+
+
+def _hand_over(ended: asyncio.Task[T], result: concurrent.futures.Future[T]) -> None:
+    if ended.cancelled():
+        result.set_exception(concurrent.futures.CancelledError())
+    elif (error := ended.exception()) is not None:
+        result.set_exception(error)
+    else:
+        result.set_result(ended.result())

@@ -1,0 +1,83 @@
+"""Synchronous code over the one background loop, in a process that may have a loop of its own."""
+
+import asyncio
+import contextvars
+import signal
+import threading
+
+import pytest
+
+from jupyter_kuberay.loop import background_loop, run_sync
+
+
+async def in_which_thread() -> str:
+    await asyncio.sleep(0)
+    return threading.current_thread().name
+
+
+def test_a_coroutine_runs_on_the_background_loop_and_gives_its_result():
+    assert run_sync(in_which_thread()) == "jupyter-kuberay"
+
+
+def test_an_error_of_a_coroutine_reaches_the_caller_as_it_was_raised():
+    async def fails() -> None:
+        raise LookupError("no such thing")
+
+    with pytest.raises(LookupError, match="no such thing"):
+        run_sync(fails())
+
+
+@pytest.mark.asyncio
+async def test_it_works_where_an_event_loop_runs_already_as_in_a_notebook():
+    assert run_sync(in_which_thread()) == "jupyter-kuberay"
+
+
+def test_calls_share_one_loop():
+    async def loop() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    assert run_sync(loop()) is run_sync(loop())
+
+
+def test_a_coroutine_sees_the_callers_context():
+    name = contextvars.ContextVar("name", default="")
+    name.set("ada")
+
+    async def read() -> str:
+        return name.get()
+
+    assert run_sync(read()) == "ada"
+
+
+def test_ctrl_c_cancels_the_coroutine_waits_for_its_cleanup_and_is_raised():
+    events: list[str] = []
+
+    async def waits() -> None:
+        try:
+            # The signal goes out only when the coroutine certainly runs.
+            threading.Timer(0, interrupt).start()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            events.append("cancelled")
+            await asyncio.sleep(0.05)
+            events.append("cleaned up")
+            raise
+
+    def interrupt() -> None:
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sync(waits())
+    assert events == ["cancelled", "cleaned up"]
+
+
+def test_waiting_for_the_loop_on_the_loop_is_refused_instead_of_hanging():
+    async def nested() -> None:
+        run_sync(in_which_thread())
+
+    with pytest.raises(RuntimeError, match="await"):
+        run_sync(nested())
+
+
+def test_work_can_be_handed_over_without_waiting():
+    assert background_loop().submit(in_which_thread()).result(timeout=5) == "jupyter-kuberay"
