@@ -1,0 +1,51 @@
+# What a newcomer needs: make demo, make test, make lab. Everything else is for whoever works on it.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lab test test-fast lint types layers checks format coverage bench build clean
+
+BIN := .venv/bin
+# Two lanes: tests that start Ray run one after the other in one, everything else in the other.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup:  ## .venv with everything; only works again when pyproject.toml or constraints.txt changed
+	@tools/setup.sh
+
+demo: setup  ## from nothing to a served model on this machine, then clean up
+	@$(BIN)/jupyter kuberay demo $(DEMO)
+
+lab: setup  ## JupyterLab with it
+	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB)
+
+test: checks  ## lint, types, layers, and all tests that need no Kubernetes
+	$(PYTEST) --cov --cov-report=term $(TESTS)
+
+test-fast: setup  ## only the tests that start nothing (seconds)
+	$(BIN)/python -m pytest tests/unit $(TESTS)
+
+checks: lint types layers
+
+lint: setup  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup  ## mypy --strict
+	$(BIN)/mypy
+
+layers: setup  ## who may import whom
+	$(BIN)/lint-imports --no-logo
+
+format: setup  ## ruff, in place
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## each a ratio against the bare way, measured in the same run
+	@for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python "$$benchmark" || exit 1; done
+
+build: setup  ## wheel and source distribution into dist/
+	@PYTHON=$(CURDIR)/$(BIN)/python tools/uv build --quiet --python $(BIN)/python
+	@ls dist
+
+clean:  ## everything that can be made again
+	rm -rf .venv .cache .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
