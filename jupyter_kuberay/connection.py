@@ -1,0 +1,277 @@
+"""The one connection that Ray Client can have in a process, and the end of it.
+
+All that reaches into Ray's own state is here. Ray's habits that a person in a
+notebook does not expect are switched off while a cluster is attached:
+
+- a call without a connection starts a Ray on this very machine;
+- a lost head keeps every call waiting for 30 s;
+- greetings and hints are printed into whatever cell runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from jupyter_kuberay.errors import Failed, Unreachable, VersionMismatch
+from jupyter_kuberay.observation import Endpoint
+from jupyter_kuberay.preflight import Answer, Versions, knock, token_metadata
+
+CONNECT_TRIES = 3
+NAMESPACE = "default"  # one for all sessions, so that a named actor is found again
+
+
+def lost(cluster: str) -> Unreachable:
+    """The error of every call between the loss of a connection and the next attach."""
+    return Unreachable(f"The connection to cluster {cluster!r} is lost.", "Attach again when its head is back; see its status.")
+
+
+class Connection:
+    """Ray Client's connection to the head of one cluster.
+
+    Parameters
+    ----------
+    on_end
+        Called once from another thread when the connection ended by itself.
+    """
+
+    def __init__(self, cluster: str, endpoint: Endpoint, on_end: Callable[[], None]) -> None:
+        self.cluster = cluster
+        self.endpoint = endpoint
+        self._on_end = on_end
+        self._restore: list[Callable[[], None]] = []
+        self._worker: Any = None
+        self._closing = False
+        self._signs: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls reach the cluster, as far as is known here."""
+        worker = self._worker
+        return bool(worker is not None and worker.is_connected() and worker.data_client.data_thread.is_alive())
+
+    def open(self) -> None:
+        """Connect, or raise with everything as it was before."""
+        try:
+            self._prepare()
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+        threading.Thread(target=self._watch, name="jupyter-kuberay-connection", daemon=True).start()
+
+    def close(self) -> None:
+        """Disconnect, and give Ray its habits back."""
+        self._closing = True
+        self._signs.put("closing")
+        self._drop()
+        while self._restore:
+            self._restore.pop()()
+
+    def check(self) -> None:
+        """Find out at once whether the head is still there; if not, end the connection."""
+        if self.alive and knock(self.endpoint) in (Answer.REFUSED, Answer.FORBIDDEN):
+            self._end()
+
+    # -- opening
+
+    def _prepare(self) -> None:
+        # Ray Client forks nothing, but notebooks do (`!ls`), and gRPC's fork handlers then stall or warn.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+        import ray  # noqa: F401
+        from ray._private import auto_init_hook
+        from ray.util.client import ray as client
+
+        self._set(auto_init_hook, "enable_auto_connect", _NeverHere(self.cluster))
+        # A handle of an actor asks its context, which says "call ray.init": the worst of all advice.
+        context = client.get_context()
+        self._set(context, "__class__", _told_context(self.cluster))
+        # ray.init() without an address, as libraries do it, must not start one here either.
+        self._set_environment("RAY_ADDRESS", f"ray://{self.endpoint.address}")
+        self._use_our_token_only()
+        # What Ray says about lost connections is said by us, as errors.
+        for name in ("ray.util.client.dataclient", "ray.util.client.worker", "ray.util.client.logsclient"):
+            logger = logging.getLogger(name)
+            self._restore.append(partial(logger.removeFilter, _is_for_a_person))
+            logger.addFilter(_is_for_a_person)
+
+    def _use_our_token_only(self) -> None:
+        # The token travels with each call's metadata and never enters the environment. A token that the environment
+        # has for another cluster would be sent beside it, and win.
+        raylet: Any = importlib.import_module("ray._raylet")
+        if raylet.get_authentication_mode() == raylet.AuthenticationMode.TOKEN:
+            raylet.Config.initialize('{"AUTH_MODE": "disabled"}')
+            self._restore.append(lambda: raylet.Config.initialize('{"AUTH_MODE": "token"}'))
+
+    def _set(self, owner: Any, name: str, value: Any) -> None:
+        before = getattr(owner, name)
+        self._restore.append(lambda: setattr(owner, name, before))
+        setattr(owner, name, value)
+
+    def _set_environment(self, name: str, value: str) -> None:
+        before = os.environ.get(name)
+
+        def restore() -> None:
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
+
+        self._restore.append(restore)
+        os.environ[name] = value
+
+    def _connect(self) -> None:
+        import ray
+        from ray.util.client import ray as client
+
+        for tries_left in reversed(range(CONNECT_TRIES)):
+            try:
+                ray.init(
+                    f"ray://{self.endpoint.address}",
+                    namespace=NAMESPACE,
+                    logging_level=logging.WARNING,
+                    _metadata=token_metadata(self.endpoint),
+                )
+                break
+            except RuntimeError as error:
+                if "ersion mismatch" in str(error):
+                    raise _mismatch(self.cluster, error) from error
+                raise Failed(f"Ray did not let us in on cluster {self.cluster!r}: {error}", "See the log of its head.") from error
+            except ConnectionError as error:
+                # A first connect to a fresh head fails now and then, and the next one does not.
+                if not tries_left or knock(self.endpoint) is not Answer.WELCOME:
+                    raise Unreachable(
+                        f"Cluster {self.cluster!r} answers, but starts no session: {str(error).splitlines()[0]}",
+                        "Try again; if it stays so, see ray_client_server.out in the logs of its head.",
+                    ) from error
+        self._worker = client.get_context().client_worker
+        ray.is_initialized()  # Asks the head once; from now on this is answered here.
+
+    # -- ending
+
+    def _watch(self) -> None:
+        """Notice the end: at once when the head is gone, after Ray's own tries when only the network is."""
+        worker = self._worker
+        threading.Thread(target=self._wait_for_data_thread, args=(worker.data_client.data_thread,), daemon=True).start()
+        channel = self._follow(None)
+        while (sign := self._next_sign(channel is worker.channel)) != "closing":
+            if sign == "ended" or (sign == "trouble" and knock(self.endpoint) in (Answer.REFUSED, Answer.FORBIDDEN)):
+                self._end()
+                return
+            if worker.channel is not channel:  # Ray made a new one while it reconnected.
+                channel = self._follow(channel)
+
+    def _next_sign(self, settled: bool) -> str:
+        try:
+            return self._signs.get(timeout=None if settled else 1.0)
+        except queue.Empty:
+            return ""
+
+    def _follow(self, before: Any) -> Any:
+        """Have every change of the channel's state that means trouble put among the signs."""
+        import grpc  # type: ignore[import-untyped]
+
+        channel = self._worker.channel
+        healthy = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.CONNECTING)
+        seen_ready = threading.Event()
+
+        def on_state(state: Any) -> None:
+            if state is grpc.ChannelConnectivity.READY:
+                seen_ready.set()
+            if seen_ready.is_set() and state not in healthy:
+                self._signs.put("trouble")
+
+        if channel is None:
+            return before
+        with suppress(ValueError):  # closed meanwhile
+            channel.subscribe(on_state)
+        return channel
+
+    def _wait_for_data_thread(self, thread: threading.Thread) -> None:
+        thread.join()
+        self._signs.put("ended")
+
+    def _end(self) -> None:
+        self._drop()
+        self._on_end()
+
+    def _drop(self) -> None:
+        """Let Ray forget the connection first, and close it then: closing can take seconds when nobody answers."""
+        from ray._private.client_mode_hook import _explicitly_disable_client_mode
+        from ray.util import client
+        from ray.util.client.api import _ClientAPI
+
+        worker, self._worker = self._worker, None
+        context = client._default_context
+        if worker is None and self._closing:
+            worker = context.client_worker if not context.is_connected() else None
+        if context.client_worker is worker and worker is not None:
+            context.api = _ClientAPI()
+            context.client_worker = None
+            # Bound anew, not changed: ray.shutdown() may be walking through it in another thread.
+            client._all_contexts = client._all_contexts - {context}
+            _explicitly_disable_client_mode()
+        if worker is None:
+            return
+        worker._in_shutdown = True
+        closing = threading.Thread(target=_close, args=(worker,), name="jupyter-kuberay-closing", daemon=True)
+        closing.start()
+        # A close that finds the head alive takes milliseconds; the next connect is cleaner after it.
+        closing.join(timeout=1.0)
+
+
+def _is_for_a_person(record: logging.LogRecord) -> bool:
+    """Keep, of what Ray Client logs, errors and what comes from the cluster; drop what it says about itself."""
+    about_itself = ("Log channel", "SIGTERM handler", "Unrecoverable error in data channel", "Unexpected exception:")
+    return record.name.endswith("logsclient") and not record.getMessage().startswith(about_itself)
+
+
+def _close(worker: Any) -> None:
+    with suppress(Exception):
+        worker.close()
+
+
+class _NeverHere:
+    """Stands where Ray reads whether it may start itself on this machine, and says no in words.
+
+    Ray reads it as a truth value before each call that needs a connection, which makes this the one
+    place from which such a call can fail at once and with a reason.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+
+    def __bool__(self) -> bool:
+        import ray
+
+        if not ray.is_initialized():
+            raise lost(self._cluster)
+        return False
+
+
+def _told_context(cluster: str) -> type:
+    from ray.util.client import _ClientContext
+
+    class TellingContext(_ClientContext):  # type: ignore[misc]
+        """Ray's context, but for what it says when it is not connected."""
+
+        def __getattr__(self, key: str) -> Any:
+            if key in ("is_initialized", "_internal_kv_initialized") or self.is_connected():
+                return super().__getattr__(key)
+            raise lost(cluster)
+
+    return TellingContext
+
+
+def _mismatch(cluster: str, error: RuntimeError) -> VersionMismatch:
+    return VersionMismatch(
+        f"Cluster {cluster!r} does not run what this kernel has ({Versions.here()}): {' '.join(str(error).split())}",
+        "Bring the cluster up again with an image that matches this kernel, as the default image does.",
+    )
