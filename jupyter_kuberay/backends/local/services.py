@@ -1,0 +1,171 @@
+"""Keeps Serve's applications as a RayService asks for them, and tells how they do in KubeRay's words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jupyter_kuberay.backends.local.dashboard import Dashboard
+from jupyter_kuberay.backends.local.store import now
+from jupyter_kuberay.errors import Failed, KubeRayError
+
+Json = dict[str, Any]
+
+READY = "Ready"
+_DEPLOYING_S, _STEADY_S = 0.25, 2.0
+
+
+class ServiceKeeper:
+    """Puts one RayService's ``serveConfigV2`` into the Serve of its cluster.
+
+    Level-triggered: call `reconcile` when the resource changed, and again after `again_in` seconds. A keeper that
+    is made anew takes up where the last one was.
+
+    Parameters
+    ----------
+    dashboard
+        Of the service's cluster.
+    serve_port
+        Where Serve is to answer HTTP on this machine. It cannot change while Serve runs.
+    """
+
+    def __init__(self, dashboard: Dashboard, serve_port: int) -> None:
+        self.dashboard, self.serve_port = dashboard, serve_port
+        self.again_in = _DEPLOYING_S
+        self._put = ""  # what Serve has taken, or refused
+        self._refusal: tuple[str, str] | None = None  # reason and message
+
+    async def reconcile(self, resource: Json, status: Json) -> Json:
+        """Bring Serve to what ``resource`` asks for. Gives the status that is true now; ``status`` is the last one told.
+
+        Nothing is raised for what a user or the world can cause: the condition Ready tells it.
+        """
+        self.again_in = _DEPLOYING_S
+        try:
+            wanted = adapted(str(resource["spec"].get("serveConfigV2") or ""), self.serve_port)
+        except ValueError as error:
+            self.again_in = _STEADY_S
+            return with_condition(status, resource, READY, False, "ValidationFailed", str(error))
+        try:
+            details = await self._bring(wanted)
+        except KubeRayError as error:
+            told = with_condition(status, resource, READY, False, "ServeUnreachable", error.message)
+            return {**told, "numServeEndpoints": 0}
+        if self._refusal is not None or runs(wanted, details):
+            self.again_in = _STEADY_S
+        return service_status(resource, status, wanted, details, self._refusal)
+
+    async def _bring(self, wanted: Json) -> Json:
+        text = json.dumps(wanted, sort_keys=True)
+        details = await self.dashboard.applications()
+        lost = self._refusal is None and not _names(wanted) <= set(details.get("applications") or {})  # the head started anew
+        if text != self._put or lost:
+            self._refusal = None
+            try:
+                await self.dashboard.put_applications(wanted)
+            except Failed as error:
+                reason = "ServeNotInstalled" if "not installed" in error.message else "ValidationFailed"
+                self._refusal = (reason, error.message)
+            self._put = text
+            details = await self.dashboard.applications()
+        return details
+
+
+def adapted(text: str, serve_port: int) -> Json:
+    """``serveConfigV2`` as this machine can run it; ValueError with one sentence when it is malformed.
+
+    Serve listens on loopback only, because its port asks for no token, and has one proxy,
+    because several nodes are on this machine. The applications stay as they are.
+    """
+    import yaml
+
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        at = getattr(error, "problem_mark", None)
+        where = f" in line {at.line + 1}" if at else ""
+        raise ValueError(f"serveConfigV2 is not YAML: {getattr(error, 'problem', None) or error}{where}.") from None
+    if not isinstance(config, dict) or not isinstance(config.get("applications"), list):
+        raise ValueError("serveConfigV2 has no list 'applications'.")
+    for application in config["applications"]:
+        if not isinstance(application, dict) or not application.get("import_path"):
+            raise ValueError("An application in serveConfigV2 has no import_path.")
+    applications = [{"name": "default", **application} for application in config["applications"]]
+    options = {**(config.get("http_options") or {}), "host": "127.0.0.1", "port": serve_port}
+    return {**config, "proxy_location": "HeadOnly", "http_options": options, "applications": applications}
+
+
+def runs(wanted: Json, details: Json) -> bool:
+    """Whether every application that is wanted runs as it was put."""
+    found = details.get("applications") or {}
+    return all((found.get(name) or {}).get("status") == "RUNNING" for name in _names(wanted))
+
+
+def service_status(resource: Json, status: Json, wanted: Json, details: Json, refusal: tuple[str, str] | None = None) -> Json:
+    """The status of a RayService whose Serve says ``details``. Pure but for the time of a condition that changes."""
+    found = details.get("applications") or {}
+    told = {name: _application_status(found[name]) for name in sorted(found)}
+    active = {**(status.get("activeServiceStatus") or {}), "applicationStatuses": told}
+    healthy = sum(proxy.get("status") == "HEALTHY" for proxy in (details.get("proxies") or {}).values())
+    endpoints = healthy if found and all(_answers(application) for application in found.values()) else 0
+    running = refusal is None and runs(wanted, details)
+    new = {**status, "activeServiceStatus": active, "numServeEndpoints": endpoints, "serviceStatus": "Running" if endpoints else ""}
+    if running and endpoints:
+        new["observedGeneration"] = resource["metadata"].get("generation", 1)
+    if refusal is not None and not endpoints:
+        return with_condition(new, resource, READY, False, *refusal)
+    if endpoints:
+        message = refusal[1] if refusal else "Number of serve endpoints is greater than 0"
+        return with_condition(new, resource, READY, True, "NonZeroServeEndpoints", message)
+    return with_condition(new, resource, READY, False, "Initializing", _why_not(found))
+
+
+def _application_status(application: Json) -> Json:
+    deployments = application.get("deployments") or {}
+    return {
+        "status": application.get("status", ""),
+        "message": application.get("message") or "",
+        "serveDeploymentStatuses": {
+            name: {"status": deployment.get("status", ""), "message": deployment.get("message") or ""}
+            for name, deployment in sorted(deployments.items())
+        },
+    }
+
+
+def _answers(application: Json) -> bool:
+    """Whether requests are answered, by this revision or by the one before."""
+    deployments = (application.get("deployments") or {}).values()
+    if application.get("status") == "RUNNING":
+        return True
+    return bool(deployments) and all(
+        any(replica.get("state") == "RUNNING" for replica in deployment.get("replicas") or ()) for deployment in deployments
+    )
+
+
+def _why_not(found: Mapping[str, Json]) -> str:
+    for name, application in sorted(found.items()):
+        if application.get("status") in ("DEPLOY_FAILED", "UNHEALTHY"):
+            return f"Application {name} is {application['status']}: {application.get('message') or ''}".strip()
+    return "Serve is starting the applications"
+
+
+def _names(wanted: Json) -> set[str]:
+    return {str(application["name"]) for application in wanted["applications"]}
+
+
+def with_condition(status: Json, resource: Json, kind: str, value: bool, reason: str, message: str) -> Json:
+    """``status`` with one condition set. Its time is that of the last change between True and False."""
+    conditions = list(status.get("conditions") or [])
+    before = next((condition for condition in conditions if condition["type"] == kind), None)
+    text = "True" if value else "False"
+    condition = {
+        "type": kind,
+        "status": text,
+        "reason": reason,
+        "message": message[-4000:],
+        "lastTransitionTime": before["lastTransitionTime"] if before and before["status"] == text else now(),
+        "observedGeneration": resource["metadata"].get("generation", 1),
+    }
+    kept = [other for other in conditions if other["type"] != kind]
+    return {**status, "conditions": sorted([*kept, condition], key=lambda each: str(each["type"]))}

@@ -1,0 +1,273 @@
+"""What every published service starts from: it fetches an application's code and builds it.
+
+On the cluster this file is the module ``jupyter_kuberay_loader``, mounted by itself, so it
+imports the standard library and Ray alone. Serve calls `build` with the arguments that
+``serveConfigV2`` carries; ``python -m jupyter_kuberay_loader try`` loads the same code in a
+process of its own, before it is put in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import importlib
+import inspect
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import zipfile
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+TRIED = "jupyter-kuberay-tried"  # the key by which the line of an outcome is told from what an application prints
+_MARK = "__jupyter_kuberay_code__"
+_LAST_FRAMES = 6
+_LAST_CHARACTERS = 4000
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Give the application that ``args`` name, ready for Serve.
+
+    Parameters
+    ----------
+    args
+        ``app``: "module:attribute", a bound application or a function that makes one.
+        ``code``: a zip in base64, or the address of one (fsspec), or "" when the image has it.
+        ``sha256``: of the zip. ``settings``: what such a function is called with.
+    """
+    code = _Code(str(args.get("code") or ""), str(args.get("sha256") or ""))
+    folder = code.place(_folder())
+    application = _load(str(args["app"]), dict(args.get("settings") or {}))
+    if folder is not None:
+        _ship(code, folder, application)
+    return application
+
+
+class _Code:
+    """Code as the arguments carry it. Whoever unpickles one can import what it holds."""
+
+    def __init__(self, text: str, sha256: str) -> None:
+        self.text, self.sha256 = text, sha256
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrive, (self.text, self.sha256)
+
+    def place(self, below: Path) -> Path | None:
+        """Unpack into a folder that is named by the digest, and let it be imported from before all else."""
+        if not self.text:
+            return None
+        folder = below / (self.sha256 or hashlib.sha256(self.text.encode()).hexdigest())[:20]
+        if not folder.is_dir():
+            self._unpack(folder)
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+            _forget_namesakes(folder)
+            importlib.invalidate_caches()
+        return folder
+
+    def _unpack(self, folder: Path) -> None:
+        content = _fetch(self.text)
+        found = hashlib.sha256(content).hexdigest()
+        if self.sha256 and found != self.sha256:
+            raise ValueError(f"the code's sha256 is {found} and not {self.sha256}, as was published")
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = Path(tempfile.mkdtemp(dir=folder.parent))
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.extractall(draft)
+        try:
+            draft.rename(folder)
+        except OSError:  # a replica beside this one was faster
+            shutil.rmtree(draft, ignore_errors=True)
+            if not folder.is_dir():
+                raise
+
+
+def _arrive(text: str, sha256: str) -> _Code:
+    code = _Code(text, sha256)
+    code.place(_folder())
+    return code
+
+
+def _fetch(text: str) -> bytes:
+    if "://" not in text:
+        return base64.b64decode(text, validate=True)
+    if text.startswith("file://"):
+        return Path(text.removeprefix("file://")).read_bytes()
+    import fsspec
+
+    with fsspec.open(text, "rb") as file:
+        return bytes(file.read())
+
+
+def _folder() -> Path:
+    """Where code is unpacked on this node: it goes when Ray's session goes."""
+    import ray
+
+    node = ray._private.worker.global_worker.node  # None when this process has no Ray
+    session = node.get_session_dir_path() if node else None
+    # Only one's own folder will do: its content is imported.
+    return Path(session) / "jupyter-kuberay" if session else Path(tempfile.mkdtemp(prefix="jupyter-kuberay-"))
+
+
+def _forget_namesakes(folder: Path) -> None:
+    """Let modules in ``folder`` win over those of the same name that were imported already."""
+    names = {entry.stem for entry in folder.iterdir() if entry.is_dir() or entry.suffix == ".py"}
+    for name in [name for name in sys.modules if name.partition(".")[0] in names]:
+        del sys.modules[name]
+
+
+def _load(app: str, settings: dict[str, Any]) -> Application:
+    from ray.serve import Application
+
+    module_name, _, attribute = app.partition(":")
+    found: Any = importlib.import_module(module_name)
+    for part in (attribute or "app").split("."):
+        found = getattr(found, part)
+    if callable(found) and not isinstance(found, Application) and not hasattr(found, "bind"):
+        found = found(settings)
+    if not isinstance(found, Application):
+        hint = "; bind it: app = Deployment.bind()" if hasattr(found, "bind") else ""
+        raise TypeError(f"{app} is a {type(found).__name__} and not a Serve application{hint}")
+    return found
+
+
+def _ship(code: _Code, folder: Path, application: Application) -> None:
+    """Let replicas, which are other processes, have what was imported from ``folder``.
+
+    Its modules are pickled by value. What they import later, inside a function, is found
+    because every deployment carries the code along and unpacks it where it arrives.
+    """
+    from ray import cloudpickle
+
+    modules = _modules_below(folder)
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    targets = [value.func_or_class for module in modules for value in vars(module).values() if hasattr(value, "func_or_class")]
+    for target in [*targets, application._bound_deployment.func_or_class]:
+        if not isinstance(target, str):
+            setattr(target, _MARK, code)
+
+
+def _modules_below(folder: Path) -> list[ModuleType]:
+    inside = str(folder) + os.sep
+    return [module for module in list(sys.modules.values()) if str(getattr(module, "__file__", None) or "").startswith(inside)]
+
+
+# Trying out
+
+
+def deployments(application: Application) -> dict[str, bool]:
+    """The names of an application's deployments, the ingress last, and whether each takes a ``user_config``."""
+    from ray.serve._private.build_app import build_app
+
+    found: dict[str, bool] = {}
+
+    def note(deployment: Any, _app: str) -> None:
+        found[deployment.name] = hasattr(deployment.func_or_class, "reconfigure")
+
+    build_app(application, name="names", make_deployment_handle=note)
+    return found
+
+
+def try_out(args: dict[str, Any], user_config: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Make the application here, without Serve: every deployment constructed and configured, and one request.
+
+    The request is the ingress's ``try_out()``, when it has one. Nothing is raised: what went wrong is in the outcome.
+
+    Parameters
+    ----------
+    args
+        As for `build`.
+    user_config
+        By the name of the deployment.
+    """
+    began = time.monotonic()
+    outcome: dict[str, Any] = {TRIED: str(args.get("app")), "ok": False}
+    below = Path(tempfile.mkdtemp(prefix="jupyter-kuberay-try-"))
+    try:
+        _Code(str(args.get("code") or ""), str(args.get("sha256") or "")).place(below)
+        application = _load(str(args["app"]), dict(args.get("settings") or {}))
+        outcome["loaded_s"] = round(time.monotonic() - began, 3)
+        outcome["deployments"] = names = deployments(application)
+        if unknown := set(user_config) - set(names):
+            raise ValueError(f"the application has no deployment {', '.join(sorted(unknown))}; it has {', '.join(names)}")
+        ingress = _make(application, list(names)[-1], user_config)
+        if ingress is not None and hasattr(ingress, "try_out"):
+            outcome["answer"] = repr(_done(ingress.try_out()))[:300]
+        outcome["ok"] = True
+    except BaseException as error:  # an application may also end in SystemExit
+        outcome["error"] = last_words(error)
+    finally:
+        shutil.rmtree(below, ignore_errors=True)
+    outcome["seconds"] = round(time.monotonic() - began, 3)
+    return outcome
+
+
+def _make(application: Application, ingress: str, user_config: dict[str, dict[str, Any]]) -> Any:
+    """Make an instance of the ingress. Deployments that it calls are made before, in this process, too."""
+    from ray.serve._private.build_app import build_app
+    from ray.serve._private.local_testing_mode import make_local_deployment_handle
+
+    made: list[Any] = []
+
+    def make(deployment: Any, app: str) -> Any:
+        config = user_config.get(deployment.name, deployment.user_config)
+        if deployment.name != ingress:
+            return make_local_deployment_handle(deployment.options(user_config=config), app)
+        if inspect.isclass(deployment.func_or_class):
+            instance = deployment.func_or_class(*deployment.init_args, **deployment.init_kwargs)
+            if config is not None and hasattr(instance, "reconfigure"):
+                _done(instance.reconfigure(config))
+            made.append(instance)
+        return None
+
+    build_app(application, name="try", make_deployment_handle=make)
+    return made[0] if made else None
+
+
+def _done(value: Any) -> Any:
+    async def wait() -> Any:
+        return await value
+
+    return asyncio.run(wait()) if inspect.isawaitable(value) else value
+
+
+def last_words(error: BaseException) -> str:
+    """A traceback without the frames that nobody who publishes can do anything about."""
+    told = traceback.TracebackException.from_exception(error)
+    at: traceback.TracebackException | None = told
+    while at is not None:
+        frames = [frame for frame in at.stack if frame.filename != __file__ and not frame.filename.startswith("<frozen importlib")]
+        at.stack = traceback.StackSummary.from_list(frames[-_LAST_FRAMES:])
+        at = at.__cause__ or at.__context__
+    return "".join(told.format())[-_LAST_CHARACTERS:]
+
+
+def main(argv: list[str]) -> int:
+    """``try`` with a JSON object of ``args`` and ``user_config`` in base64. Prints the outcome as one line of JSON."""
+    if len(argv) != 2 or argv[0] != "try":
+        sys.stderr.write("usage: python -m jupyter_kuberay_loader try BASE64\n")
+        return 2
+    # Ray's import asks Jupyter's, where there is one, for a grammar that takes a second to compile and that nothing here uses.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    asked = json.loads(base64.b64decode(argv[1]))
+    outcome = try_out(asked["args"], asked.get("user_config") or {})
+    sys.stdout.write("\n" + json.dumps(outcome) + "\n")
+    return 0 if outcome["ok"] else 1
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads that a model left behind are not waited for
