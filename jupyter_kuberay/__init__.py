@@ -1,0 +1,77 @@
+"""A Ray cluster of one's own from JupyterLab, and the model published from it.
+
+Only names are here: what they need is loaded when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jupyter_kuberay.attach import Attachment, attached, detach
+    from jupyter_kuberay.client import Client
+    from jupyter_kuberay.cluster import Cluster, connect
+    from jupyter_kuberay.errors import KubeRayError
+    from jupyter_kuberay.service import Service, publish, rollback
+    from jupyter_kuberay.spec import Application, ClusterSpec, HeadSpec, JobSpec, ServiceSpec, WorkerGroup
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Application": "spec",
+    "Attachment": "attach",
+    "Client": "client",
+    "Cluster": "cluster",
+    "ClusterSpec": "spec",
+    "HeadSpec": "spec",
+    "JobSpec": "spec",
+    "KubeRayError": "errors",
+    "Service": "service",
+    "ServiceSpec": "spec",
+    "WorkerGroup": "spec",
+    "attached": "attach",
+    "connect": "cluster",
+    "detach": "attach",
+    "publish": "service",
+    "rollback": "service",
+}
+
+__all__ = [
+    "Application",
+    "Attachment",
+    "Client",
+    "Cluster",
+    "ClusterSpec",
+    "HeadSpec",
+    "JobSpec",
+    "KubeRayError",
+    "Service",
+    "ServiceSpec",
+    "WorkerGroup",
+    "__version__",
+    "attached",
+    "connect",
+    "detach",
+    "publish",
+    "rollback",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # `attach` and `publish` are also modules: a module that was imported stands
+    # here under its own name, so only other names are looked up.
+    if name in _WHERE:
+        return getattr(import_module(f"jupyter_kuberay.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext jupyter_kuberay``: the magic ``%kuberay``."""
+    from jupyter_kuberay.faces.magics import load_ipython_extension
+
+    load_ipython_extension(shell)

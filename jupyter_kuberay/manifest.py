@@ -67,7 +67,10 @@ def _cluster_body(spec: ClusterSpec) -> Json:
 
 
 def _head(spec: ClusterSpec) -> Json:
-    return {"rayStartParams": {"dashboard-host": "0.0.0.0"} | spec.head.ray_start_params, "template": pods.head_template(spec.head, spec.image)}
+    return {
+        "rayStartParams": {"dashboard-host": "0.0.0.0"} | spec.head.ray_start_params,
+        "template": pods.head_template(spec.head, spec.image),
+    }
 
 
 def _group(spec: ClusterSpec, group: WorkerGroup) -> Json:

@@ -176,7 +176,12 @@ def _read_volumes(volumes: list[Json], mounts: list[Json]) -> list[Volume]:
             if source in sources.get(mount["name"], {})
         ]
         if len(found) == 1 and found[0][1] is not None and sum(other["name"] == mount["name"] for other in mounts) == 1:
-            fields = {"name": mount["name"], "mount_path": mount["mountPath"], "read_only": bool(mount.get("readOnly")), found[0][0]: found[0][1]}
+            fields = {
+                "name": mount["name"],
+                "mount_path": mount["mountPath"],
+                "read_only": bool(mount.get("readOnly")),
+                found[0][0]: found[0][1],
+            }
             read.append(Volume(**fields))
     return read
 

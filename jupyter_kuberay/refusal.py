@@ -31,7 +31,9 @@ def _sentence(part: Any) -> str:
         return f"{where}: {why}" if where else why
     value = repr(part["input"])
     shown = value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"
-    return f"{where} is {shown}, but {why[0].lower()}{why[1:].replace('Input should', 'it should')}".replace("but input should", "but it should")
+    return f"{where} is {shown}, but {why[0].lower()}{why[1:].replace('Input should', 'it should')}".replace(
+        "but input should", "but it should"
+    )
 
 
 def path(loc: tuple[int | str, ...]) -> str:

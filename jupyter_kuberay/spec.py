@@ -58,7 +58,9 @@ ServiceName = Annotated[str, _name(MAX_SERVICE_NAME)]
 JobName = Annotated[str, _name(MAX_JOB_NAME)]
 # KubeRay makes pod names of cluster and group, and cuts what is longer.
 GroupName = Annotated[str, _name(40)]
-ObjectName = Annotated[str, _matches(re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"), "the name of an object: lower-case letters, digits, '-' and '.'")]
+ObjectName = Annotated[
+    str, _matches(re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"), "the name of an object: lower-case letters, digits, '-' and '.'")
+]
 LabelKey = Annotated[str, _matches(_QUALIFIED, "a label's key, such as 'team' or 'example.com/team'")]
 LabelValue = Annotated[str, _matches(_LABEL_VALUE, "a label's value: up to 63 letters, digits, '-', '_' and '.'")]
 EnvName = Annotated[str, _matches(_ENV_NAME, "the name of an environment variable, such as 'HF_HOME'")]
@@ -195,9 +197,9 @@ class WorkerGroup(Pod):
     minimum: Count = Field(default=0, description="How few the autoscaler may leave.")
     maximum: Count = Field(default=None, validate_default=False, description="How many there may ever be; default: as many as wanted.")  # type: ignore[assignment]
     gpus: Count = Field(default=0, description="GPUs of each worker.")
-    gpu_resource: Annotated[str, _matches(re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+"), "a GPU resource's name, such as 'nvidia.com/gpu'")] = Field(
-        default="nvidia.com/gpu", description="The name under which Kubernetes counts the GPUs."
-    )
+    gpu_resource: Annotated[
+        str, _matches(re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+"), "a GPU resource's name, such as 'nvidia.com/gpu'")
+    ] = Field(default="nvidia.com/gpu", description="The name under which Kubernetes counts the GPUs.")
 
     @model_validator(mode="before")
     @classmethod
@@ -227,7 +229,9 @@ class ClusterSpec(Spec):
     user: str = Field(default="", max_length=1000, description="Whose it is.")
     profile: str = Field(default="", max_length=63, description="Which of the administrator's offers it was made from.")
     ray_version: RayVersion = Field(default="", description="Ray's version; default: the one installed here.")
-    image: Annotated[str, Field(max_length=500)] = Field(default="", description="Container image; default: Ray's own for this Ray and Python.")
+    image: Annotated[str, Field(max_length=500)] = Field(
+        default="", description="Container image; default: Ray's own for this Ray and Python."
+    )
     head: HeadSpec = Field(default=HeadSpec(), description="The head.")
     worker_groups: tuple[WorkerGroup, ...] = Field(default=(), description="The workers.")
     autoscaling: bool = Field(default=False, description="Let Ray add and remove workers between minimum and maximum.")
@@ -358,7 +362,7 @@ class JobSpec(Spec):
     entrypoint: str = Field(min_length=1, description="A shell command, such as 'python train.py'.")
     cluster: ClusterName | ClusterSpec
     user: str = Field(default="", max_length=1000)
-    time_limit: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(default=None, description="Seconds until it is stopped as failed; default: none.")
+    time_limit: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(default=None, description="Seconds until it is stopped as failed.")
     retries: Count = Field(default=0, description="How often it is tried again, each time on a new cluster of its own.")
     time_to_live: Seconds = Field(default=0, description="Seconds that its own cluster is kept after its end; default: it goes at once.")
     runtime_env: Json = Field(default={}, description="Ray's runtime environment.")
@@ -393,4 +397,5 @@ def as_cluster_spec(given: object) -> ClusterSpec:
 
     if codeflare.is_codeflare(given):
         return codeflare.cluster_spec(given)
-    raise InvalidSpec(f"{type(given).__name__} is no request for a cluster.", "Give a ClusterSpec, a mapping of its fields, or codeflare-sdk's ClusterConfiguration.")
+    hint = "Give a ClusterSpec, a mapping of its fields, or codeflare-sdk's ClusterConfiguration."
+    raise InvalidSpec(f"{type(given).__name__} is no request for a cluster.", hint)

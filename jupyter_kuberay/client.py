@@ -1,0 +1,351 @@
+"""Everything that can be done, async, over one backend; every face calls this.
+
+A `Client` holds no state of the world. Waiting is done on the backend's watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
+from importlib.metadata import version
+from typing import Any
+
+from jupyter_kuberay import manifest, profiles
+from jupyter_kuberay.backends.base import Backend
+from jupyter_kuberay.config import KubeRay, load, local_data_dir
+from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, NotFound, TimedOut
+from jupyter_kuberay.identity import user_name
+from jupyter_kuberay.observation import Bundle, ChangeType, Endpoint, Json, Kind, Observation, Usage
+from jupyter_kuberay.profiles import Profile, Request
+from jupyter_kuberay.spec import ClusterSpec, as_cluster_spec
+from jupyter_kuberay.status import ClusterStatus, JobStatus, Phase, ServiceStatus, cluster_status, job_status, service_status
+
+# Told at each change while something is waited for: the status, and the seconds since the call.
+Progress = Callable[[ClusterStatus, float], None]
+
+READY_SECONDS = 300.0
+GONE_SECONDS = 60.0
+
+
+class Client:
+    """What a user can do with their clusters, services and jobs.
+
+    Parameters
+    ----------
+    backend
+        Default: what the configuration says.
+    settings
+        Default: as read from Jupyter's configuration folders.
+    """
+
+    def __init__(self, backend: Backend | None = None, settings: KubeRay | None = None) -> None:
+        self.settings = settings or load()
+        self.backend = backend or make_backend(self.settings)
+        self.user = user_name(self.settings.user, os.environ)
+
+    # --- clusters ---
+
+    def request(self, name: str, profile: str = "", **fields: Any) -> ClusterSpec:
+        """The spec that ``fields`` of a `Request` mean in ``profile`` (default: the administrator's default).
+
+        Raises
+        ------
+        NotFound
+            There is no such profile.
+        InvalidSpec, LimitExceeded
+            It cannot be made, or the profile does not offer as much.
+        """
+        return profiles.cluster_spec(
+            self.profile(profile),
+            Request(name=name, **fields),
+            user=self.user,
+            machine_has_gpus=self.backend.name != "local" or _has_gpus(),
+        )
+
+    def profile(self, name: str = "") -> Profile:
+        """The profile of that name, or the default one."""
+        offered = self.settings.offered()
+        return profiles.find(offered, name or self.settings.default_profile or offered[0].name)
+
+    def spec(self, given: object) -> ClusterSpec:
+        """``given`` as a whole spec: checked against limits, the user's, with Ray's version and image as here."""
+        spec = as_cluster_spec(given)
+        limits = profiles.find(self.settings.offered(), spec.profile) if spec.profile else self.settings.without_profile()
+        profiles.check(limits, spec)
+        return spec.changed(user=spec.user or self.user).resolved(version("ray"), ".".join(platform.python_version_tuple()[:2]))
+
+    async def up(
+        self, given: object, *, wait: bool = True, timeout: float = READY_SECONDS, progress: Progress | None = None
+    ) -> ClusterStatus:
+        """Bring a cluster up, or find it up already; suspended or failed ones are started again.
+
+        Parameters
+        ----------
+        given
+            A `ClusterSpec`, its fields, or codeflare-sdk's ``ClusterConfiguration``.
+        wait
+            Until it is ready; otherwise return as soon as it is asked for.
+        timeout
+            In seconds.
+
+        Raises
+        ------
+        Conflict
+            One of that name is up with another spec; the message says what differs. Nothing was changed.
+        Failed
+            It will not become ready by waiting. It is left as it is, so that its log can be read.
+        TimedOut
+            It was not ready in time; it may still become so.
+
+        Cancelling it removes what it made.
+        """
+        spec = self.spec(given)
+        made = await self._create_or_join(spec, timeout)
+        if not wait:
+            return await self.cluster(spec.name)
+        try:
+            return await self.wait(spec.name, timeout=timeout, progress=progress)
+        except asyncio.CancelledError:
+            if made:
+                await asyncio.shield(self.down(spec.name, wait=False))
+            raise
+
+    async def _create_or_join(self, spec: ClusterSpec, timeout: float) -> bool:
+        """True if this call made it."""
+        bundle = manifest.cluster_bundle(spec)
+        while True:
+            try:
+                await self.backend.create(bundle)
+                return True
+            except Conflict:
+                pass
+            try:
+                there = await self.backend.get(Kind.CLUSTER, spec.name)
+            except NotFound:
+                continue  # it went between the two questions
+            status = cluster_status(there)
+            if there.resource["metadata"].get("deletionTimestamp"):
+                await self.wait_gone(spec.name, timeout=timeout)
+                continue
+            _refuse_another(spec, there)
+            if status.phase is Phase.FAILED:
+                await self.suspend(spec.name)
+                await self.wait(spec.name, until=lambda now: now.phase is Phase.SUSPENDED, timeout=timeout)
+            if status.phase is Phase.FAILED or there.spec.get("suspend"):
+                await self.resume(spec.name)
+            return False
+
+    async def cluster(self, name: str) -> ClusterStatus:
+        """The cluster as it is now, or `NotFound` with the names of those that there are."""
+        return cluster_status(await self.seen(name))
+
+    async def seen(self, name: str, kind: Kind = Kind.CLUSTER) -> Observation:
+        """What the backend sees of it, or `NotFound` with the names of those that there are."""
+        try:
+            return await self.backend.get(kind, name)
+        except NotFound:
+            there = [found.name for found in await self.backend.list(kind)]
+            what = {Kind.CLUSTER: "cluster", Kind.SERVICE: "service", Kind.JOB: "job"}[kind]
+            raise NotFound(
+                f"There is no {what} {name!r}.", f"There are: {', '.join(there)}." if there else f"There is no {what} at all."
+            ) from None
+
+    async def clusters(self, selector: Mapping[str, str] | None = None) -> list[ClusterStatus]:
+        """All clusters, by name; those below services and jobs among them."""
+        return [cluster_status(seen) for seen in await self.backend.list(Kind.CLUSTER, selector)]
+
+    async def watch(self) -> AsyncIterator[tuple[ChangeType, ClusterStatus | None]]:
+        """Every change of every cluster, beginning with what there is; SYNCED, with None, after these."""
+        async with aclosing(self.backend.watch(Kind.CLUSTER)) as changes:  # type: ignore[type-var]
+            async for change in changes:
+                yield change.type, cluster_status(change.seen) if change.seen else None
+
+    async def wait(
+        self,
+        name: str,
+        *,
+        until: Callable[[ClusterStatus], bool] = lambda now: now.phase is Phase.READY,
+        timeout: float = READY_SECONDS,
+        progress: Progress | None = None,
+    ) -> ClusterStatus:
+        """Wait for a cluster to be as ``until`` says (default: ready).
+
+        Raises
+        ------
+        NotFound
+            There is none, or it was deleted meanwhile.
+        Failed, TimedOut
+            As in `up`.
+        """
+        began, last = time.monotonic(), None
+        try:
+            async with asyncio.timeout(timeout):
+                async for change, status in self.watch():
+                    if change is ChangeType.SYNCED and last is None:
+                        raise NotFound(f"There is no cluster {name!r}.", "See which there are: jupyter kuberay list.")
+                    if status is None or status.name != name:
+                        continue
+                    if change is ChangeType.DELETED:
+                        raise NotFound(f"Cluster {name!r} was deleted meanwhile.", "Bring it up again.")
+                    last = status
+                    if progress:
+                        progress(status, time.monotonic() - began)
+                    if until(status):
+                        return status
+                    if status.phase is Phase.FAILED and status.cause:
+                        raise Failed(f"Cluster {name!r} failed: {status.cause.what}", status.cause.remedy)
+        except TimeoutError:
+            cause = last.cause if last else None
+            what = f"Cluster {name!r} is {last.phase if last else 'unknown'} after {timeout:.0f} s: {cause.what if cause else ''}"
+            raise TimedOut(what.rstrip(": ") + ".", cause.remedy if cause else "Wait longer, or read the head's log.") from None
+        raise AssertionError("a watch does not end by itself")
+
+    async def scale(self, name: str, replicas: int, group: str = "") -> ClusterStatus:
+        """Ask for another number of workers in ``group`` (default: the only one); return without waiting.
+
+        Raises
+        ------
+        InvalidSpec
+            There is no such group, or there are several and none is named, or the number is none.
+        LimitExceeded
+            The profile does not offer as many.
+        """
+        there = await self.seen(name)
+        spec = manifest.read_cluster(there.resource)
+        index = _group_index(spec, group)
+        before = spec.worker_groups[index]
+        # A maximum that nobody chose follows what is wanted.
+        after = before.changed(replicas=replicas, maximum=max(before.maximum, replicas), minimum=min(before.minimum, replicas))
+        groups = (*spec.worker_groups[:index], after, *spec.worker_groups[index + 1 :])
+        limits = profiles.find(self.settings.offered(), spec.profile) if spec.profile else self.settings.without_profile()
+        profiles.check(limits, spec.changed(worker_groups=groups))
+        at = f"/spec/workerGroupSpecs/{index}"
+        patch: list[Json] = [{"op": "test", "path": f"{at}/groupName", "value": before.name}]
+        patch += [
+            {"op": "add", "path": f"{at}/{key}", "value": value}
+            for key, value in (("replicas", after.replicas), ("minReplicas", after.minimum), ("maxReplicas", after.maximum))
+        ]
+        return cluster_status(await self.backend.patch(Kind.CLUSTER, name, patch))
+
+    async def suspend(self, name: str) -> ClusterStatus:
+        """End its processes and keep the rest; return without waiting."""
+        return await self._set_suspend(name, True)
+
+    async def resume(self, name: str) -> ClusterStatus:
+        """Start what was suspended; return without waiting."""
+        return await self._set_suspend(name, False)
+
+    async def _set_suspend(self, name: str, value: bool) -> ClusterStatus:
+        await self.seen(name)
+        return cluster_status(await self.backend.patch(Kind.CLUSTER, name, [{"op": "add", "path": "/spec/suspend", "value": value}]))
+
+    async def down(self, name: str, *, kind: Kind = Kind.CLUSTER, wait: bool = True, timeout: float = GONE_SECONDS) -> None:
+        """Delete a cluster (or service, or job) and all that it holds."""
+        there = await self.seen(name, kind)
+        owner = cluster_status(there).owner if kind is Kind.CLUSTER else ""
+        if owner:
+            raise Conflict(f"Cluster {name!r} belongs to {owner!r}.", f"Take that down instead: jupyter kuberay unpublish {owner}.")
+        await self.backend.delete(kind, name)
+        if wait:
+            await self.wait_gone(name, kind=kind, timeout=timeout)
+
+    async def wait_gone(self, name: str, *, kind: Kind = Kind.CLUSTER, timeout: float = GONE_SECONDS) -> None:
+        """Wait until nothing of it is left; `TimedOut` otherwise."""
+        here = False
+        try:
+            async with asyncio.timeout(timeout), aclosing(self.backend.watch(kind)) as changes:  # type: ignore[type-var]
+                async for change in changes:
+                    if change.seen is not None and change.seen.name == name:
+                        here = change.type is not ChangeType.DELETED
+                    if not here and change.type in (ChangeType.SYNCED, ChangeType.DELETED):
+                        return
+        except TimeoutError:
+            raise TimedOut(f"{name!r} is not gone after {timeout:.0f} s.", "Wait longer, or read its log.") from None
+
+    # --- services, jobs, and what lies below ---
+
+    async def service(self, name: str) -> ServiceStatus:
+        """The service as it is now, or `NotFound` with the names of those that there are."""
+        return service_status(await self.seen(name, Kind.SERVICE))
+
+    async def services(self) -> list[ServiceStatus]:
+        """All services, by name."""
+        return [service_status(seen) for seen in await self.backend.list(Kind.SERVICE)]
+
+    async def jobs(self) -> list[JobStatus]:
+        """All jobs, by name."""
+        return [job_status(seen) for seen in await self.backend.list(Kind.JOB)]
+
+    async def usage(self, name: str) -> Usage:
+        """CPU, GPU and memory in use on a cluster."""
+        return await self.backend.usage(name)
+
+    def reach(self, name: str, port: int) -> AbstractAsyncContextManager[Endpoint]:
+        """Where a port of a cluster's head answers from here; see `Backend.reach`."""
+        return self.backend.reach(name, port)
+
+    def logs(self, name: str, node: str = "", *, kind: Kind = Kind.CLUSTER, follow: bool = False, tail: int = 200) -> AsyncIterator[str]:
+        """Lines of a log; see `Backend.logs`."""
+        return self.backend.logs(name, node, kind=kind, follow=follow, tail=tail)
+
+    def manifest(self, given: object) -> Bundle:
+        """The Kubernetes objects of a cluster, without making them."""
+        return manifest.cluster_bundle(self.spec(given))
+
+    async def close(self) -> None:
+        """Let go of connections; what was made stays."""
+        await self.backend.close()
+
+
+def make_backend(settings: KubeRay) -> Backend:
+    """The backend that the settings name."""
+    from jupyter_kuberay.backends.local import LocalBackend
+
+    return LocalBackend(local_data_dir(settings))
+
+
+def _has_gpus() -> bool:
+    from jupyter_kuberay.backends.local.nodes import machine_gpus
+
+    return bool(machine_gpus())
+
+
+def _refuse_another(spec: ClusterSpec, there: Observation) -> None:
+    found = manifest.read_cluster(there.resource)
+    differing = differences(_comparable(found), _comparable(spec))
+    if differing:
+        shown = "; ".join(f"{path} is {before!r}, not {after!r}" for path, before, after in differing)
+        raise Conflict(
+            f"Cluster {spec.name!r} is there already with another spec: {shown}.",
+            "Choose another name, take it down first, or scale it.",
+        )
+
+
+def _comparable(spec: ClusterSpec) -> Json:
+    return spec.model_dump(mode="json", exclude={"suspend", "user"})
+
+
+def differences(before: Any, after: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two JSON-like values differ, as (path, before, after)."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = list(dict.fromkeys([*before, *after]))
+        return [found for key in keys for found in differences(before.get(key), after.get(key), f"{path}.{key}".lstrip("."))]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [found for at, pair in enumerate(zip(before, after, strict=True)) for found in differences(*pair, f"{path}[{at}]")]
+    return [] if before == after else [(path, before, after)]
+
+
+def _group_index(spec: ClusterSpec, group: str) -> int:
+    names = [one.name for one in spec.worker_groups]
+    if not names:
+        raise InvalidSpec(f"Cluster {spec.name!r} has no worker group.", "Bring up one that has workers.")
+    if not group and len(names) == 1:
+        return 0
+    if group not in names:
+        said = f"There is no group {group!r}" if group else f"Cluster {spec.name!r} has several groups"
+        raise InvalidSpec(f"{said}.", f"Name one of: {', '.join(names)}.")
+    return names.index(group)

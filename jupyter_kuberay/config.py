@@ -1,0 +1,83 @@
+"""What an administrator sets: where clusters run, what is offered, who the user is.
+
+Read from ``jupyter_kuberay_config.py`` or ``.json`` in any of Jupyter's
+configuration folders (``jupyter --paths``), as in::
+
+    c.KubeRay.backend = "local"
+    c.KubeRay.profiles = [{"name": "gpu", "cluster": {"worker_groups": [{"gpus": 1}]}, "limits": {"gpus": 2}}]
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traitlets import Dict, Enum, List, Unicode
+from traitlets.config import Config, SingletonConfigurable
+from traitlets.config.loader import ConfigFileNotFound, JSONFileConfigLoader, PyFileConfigLoader
+
+from jupyter_kuberay.errors import InvalidSpec
+
+if TYPE_CHECKING:
+    from jupyter_kuberay.profiles import Profile
+
+FILE = "jupyter_kuberay_config"
+
+
+class KubeRay(SingletonConfigurable):
+    """The settings of jupyter-kuberay."""
+
+    backend = Enum(("local",), default_value="local", help="Where clusters run: 'local' is this machine.").tag(config=True)
+    data_dir = Unicode("", help="Where the local substrate keeps its clusters; default: 'kuberay' in Jupyter's data directory.").tag(
+        config=True
+    )
+    user = Unicode("", help="Who the user is; default: JupyterHub's user, or the system's.").tag(config=True)
+    profiles = List(Dict(), help="What is offered; default: cpu-small, cpu and gpu.").tag(config=True)
+    default_profile = Unicode("", help="Which profile is taken when none is named; default: the first.").tag(config=True)
+    limits = Dict(help="Limits of clusters that are made without a profile, as in a profile's limits.").tag(config=True)
+
+    def offered(self) -> tuple[Profile, ...]:
+        """The profiles, checked."""
+        from jupyter_kuberay.profiles import DEFAULTS, read_profiles
+
+        return read_profiles(self.profiles or DEFAULTS)
+
+    def without_profile(self) -> Profile:
+        """The limits of a cluster that names no profile."""
+        from jupyter_kuberay.profiles import Limits, Profile
+
+        return Profile(name="(none)", limits=Limits(**self.limits))
+
+
+def load(**overrides: Any) -> KubeRay:
+    """The settings as they are now in Jupyter's configuration folders, later folders first; ``overrides`` win.
+
+    Raises
+    ------
+    InvalidSpec
+        A configuration file cannot be read; the message names it.
+    """
+    from jupyter_core.paths import jupyter_config_path
+
+    config = Config()
+    # Jupyter names the folders with the strongest first.
+    for folder in reversed(jupyter_config_path()):
+        for loader in (JSONFileConfigLoader, PyFileConfigLoader):
+            suffix = ".json" if loader is JSONFileConfigLoader else ".py"
+            try:
+                config.merge(loader(FILE + suffix, path=folder).load_config())
+            except ConfigFileNotFound:
+                continue
+            except Exception as error:
+                where = os.path.join(folder, FILE + suffix)
+                raise InvalidSpec(f"The configuration {where} cannot be read: {error}", "Mend that file, or move it away.") from error
+    return KubeRay(config=config, **overrides)
+
+
+def local_data_dir(settings: KubeRay) -> Path:
+    """The folder of the local substrate's state."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    configured = os.environ.get("JUPYTER_KUBERAY_DATA_DIR") or settings.data_dir
+    return Path(configured).expanduser() if configured else Path(jupyter_data_dir()) / "kuberay"
