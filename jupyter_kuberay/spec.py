@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator, model_validator
 
 from jupyter_kuberay.errors import InvalidSpec
 from jupyter_kuberay.names import MAX_CLUSTER_NAME, MAX_JOB_NAME, MAX_SERVICE_NAME, object_name
@@ -53,9 +53,13 @@ def _matches(pattern: re.Pattern[str], what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-ClusterName = Annotated[str, _name(MAX_CLUSTER_NAME)]
-ServiceName = Annotated[str, _name(MAX_SERVICE_NAME)]
-JobName = Annotated[str, _name(MAX_JOB_NAME)]
+def _name_schema(longest: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{_DNS_LABEL.pattern}$", "maxLength": longest})
+
+
+ClusterName = Annotated[str, _name(MAX_CLUSTER_NAME), _name_schema(MAX_CLUSTER_NAME)]
+ServiceName = Annotated[str, _name(MAX_SERVICE_NAME), _name_schema(MAX_SERVICE_NAME)]
+JobName = Annotated[str, _name(MAX_JOB_NAME), _name_schema(MAX_JOB_NAME)]
 # KubeRay makes pod names of cluster and group, and cuts what is longer.
 GroupName = Annotated[str, _name(40)]
 ObjectName = Annotated[
