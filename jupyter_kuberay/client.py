@@ -309,9 +309,9 @@ def make_backend(settings: KubeRay) -> Backend:
 
 
 def _has_gpus() -> bool:
-    from jupyter_kuberay.backends.local.nodes import machine_gpus
+    from jupyter_kuberay.backends.local.gpus import given
 
-    return bool(machine_gpus())
+    return bool(given())
 
 
 def _refuse_another(spec: ClusterSpec, there: Observation) -> None:
