@@ -51,6 +51,21 @@ class Dashboard:
         """Make ``config`` all that Serve runs. Returns when Serve has taken it, not when it runs."""
         await self._request("PUT", "/api/serve/applications/", config, timeout=_CONFIGURE_S)
 
+    async def serve_answers(self, port: int) -> bool:
+        """Whether Serve's proxy at ``port`` has somebody to hand a request to. Its port asks for no token."""
+
+        def ask() -> bool:
+            connection = http.client.HTTPConnection(self.host, port, timeout=2)
+            try:
+                connection.request("GET", "/-/healthz")
+                return connection.getresponse().status == 200
+            except (OSError, http.client.HTTPException):
+                return False
+            finally:
+                connection.close()
+
+        return await asyncio.to_thread(ask)
+
     async def submit_job(self, entrypoint: str, job_id: str, **more: Any) -> None:
         """Start a command on the cluster. ``more``: runtime_env, metadata, entrypoint_num_cpus, …, as Ray names them."""
         await self._request("POST", "/api/jobs/", {"entrypoint": entrypoint, "submission_id": job_id, **more}, timeout=60)

@@ -165,11 +165,12 @@ def progressed(spec: Mapping[str, Any], status: Json, info: Json) -> Json:
     failed = int(status.get("failed") or 0) + 1
     message = str((status.get("message") if failed > 1 else "") or info.get("message") or "")
     again = ray == "FAILED" and failed <= int(spec.get("backoffLimit") or 0)
-    told = {**status, "jobStatus": ray, "failed": failed, "message": message, "reason": "AppFailed"}
+    told = {**status, "jobStatus": ray, "failed": failed, "message": message}
     if again:
-        return {**told, "jobDeploymentStatus": RETRYING}
-    # KubeRay counts a job that somebody stopped as complete.
-    return {**told, "jobDeploymentStatus": FAILED if ray == "FAILED" else COMPLETE, "endTime": _end(info)}
+        return {**told, "jobDeploymentStatus": RETRYING, "reason": "AppFailed"}
+    if ray == "STOPPED":  # by somebody, which KubeRay counts as complete
+        return {**told, "jobDeploymentStatus": COMPLETE, "endTime": _end(info)}
+    return {**told, "jobDeploymentStatus": FAILED, "reason": "AppFailed", "endTime": _end(info)}
 
 
 def overdue(spec: Mapping[str, Any], status: Json, at: datetime) -> bool:

@@ -41,35 +41,39 @@ class ServiceKeeper:
 
         Nothing is raised for what a user or the world can cause: the condition Ready tells it.
         """
-        self.again_in = _DEPLOYING_S
+        self.again_in = _STEADY_S
         try:
             wanted = adapted(str(resource["spec"].get("serveConfigV2") or ""), self.serve_port)
-        except ValueError as error:
-            self.again_in = _STEADY_S
-            return with_condition(status, resource, READY, False, "ValidationFailed", str(error))
-        try:
             details = await self._bring(wanted)
+        except ValueError as error:
+            wanted, details, self._refusal = {"applications": []}, await self._details(), ("ValidationFailed", str(error))
         except KubeRayError as error:
-            told = with_condition(status, resource, READY, False, "ServeUnreachable", error.message)
-            return {**told, "numServeEndpoints": 0}
-        if self._refusal is not None or runs(wanted, details):
-            self.again_in = _STEADY_S
-        return service_status(resource, status, wanted, details, self._refusal)
+            self.again_in = _DEPLOYING_S
+            return with_condition({**status, "numServeEndpoints": 0}, resource, READY, False, "ServeUnreachable", error.message)
+        endpoints = int(await self.dashboard.serve_answers(self.serve_port)) if details.get("applications") else 0
+        if self._refusal is None and not (runs(wanted, details) and endpoints):
+            self.again_in = _DEPLOYING_S
+        return service_status(resource, status, wanted, details, endpoints, self._refusal)
+
+    async def _details(self) -> Json:
+        try:
+            return await self.dashboard.applications()
+        except KubeRayError:
+            return {}
 
     async def _bring(self, wanted: Json) -> Json:
         text = json.dumps(wanted, sort_keys=True)
         details = await self.dashboard.applications()
         lost = self._refusal is None and not _names(wanted) <= set(details.get("applications") or {})  # the head started anew
-        if text != self._put or lost:
-            self._refusal = None
-            try:
-                await self.dashboard.put_applications(wanted)
-            except Failed as error:
-                reason = "ServeNotInstalled" if "not installed" in error.message else "ValidationFailed"
-                self._refusal = (reason, error.message)
-            self._put = text
-            details = await self.dashboard.applications()
-        return details
+        if text == self._put and not lost:
+            return details
+        self._refusal = None
+        try:
+            await self.dashboard.put_applications(wanted)
+        except Failed as error:
+            self._refusal = ("ServeNotInstalled" if "not installed" in error.message else "ValidationFailed", error.message)
+        self._put = text
+        return await self._details()
 
 
 def adapted(text: str, serve_port: int) -> Json:
@@ -102,22 +106,25 @@ def runs(wanted: Json, details: Json) -> bool:
     return all((found.get(name) or {}).get("status") == "RUNNING" for name in _names(wanted))
 
 
-def service_status(resource: Json, status: Json, wanted: Json, details: Json, refusal: tuple[str, str] | None = None) -> Json:
-    """The status of a RayService whose Serve says ``details``. Pure but for the time of a condition that changes."""
+def service_status(
+    resource: Json, status: Json, wanted: Json, details: Json, endpoints: int, refusal: tuple[str, str] | None = None
+) -> Json:
+    """The status of a RayService whose Serve says ``details`` and answers at ``endpoints`` places.
+
+    Pure but for the time of a condition that changes. ``refusal``: the reason and message for which the wanted
+    configuration is not in; what was in before may still answer.
+    """
     found = details.get("applications") or {}
     told = {name: _application_status(found[name]) for name in sorted(found)}
     active = {**(status.get("activeServiceStatus") or {}), "applicationStatuses": told}
-    healthy = sum(proxy.get("status") == "HEALTHY" for proxy in (details.get("proxies") or {}).values())
-    endpoints = healthy if found and all(_answers(application) for application in found.values()) else 0
-    running = refusal is None and runs(wanted, details)
     new = {**status, "activeServiceStatus": active, "numServeEndpoints": endpoints, "serviceStatus": "Running" if endpoints else ""}
-    if running and endpoints:
+    if refusal is None and endpoints and runs(wanted, details):
         new["observedGeneration"] = resource["metadata"].get("generation", 1)
-    if refusal is not None and not endpoints:
+    if refusal is not None:
+        # KubeRay, too, says that a service which still answers is not ready when it refuses its specification.
         return with_condition(new, resource, READY, False, *refusal)
     if endpoints:
-        message = refusal[1] if refusal else "Number of serve endpoints is greater than 0"
-        return with_condition(new, resource, READY, True, "NonZeroServeEndpoints", message)
+        return with_condition(new, resource, READY, True, "NonZeroServeEndpoints", "Number of serve endpoints is greater than 0")
     return with_condition(new, resource, READY, False, "Initializing", _why_not(found))
 
 
@@ -131,16 +138,6 @@ def _application_status(application: Json) -> Json:
             for name, deployment in sorted(deployments.items())
         },
     }
-
-
-def _answers(application: Json) -> bool:
-    """Whether requests are answered, by this revision or by the one before."""
-    deployments = (application.get("deployments") or {}).values()
-    if application.get("status") == "RUNNING":
-        return True
-    return bool(deployments) and all(
-        any(replica.get("state") == "RUNNING" for replica in deployment.get("replicas") or ()) for deployment in deployments
-    )
 
 
 def _why_not(found: Mapping[str, Json]) -> str:
@@ -163,7 +160,7 @@ def with_condition(status: Json, resource: Json, kind: str, value: bool, reason:
         "type": kind,
         "status": text,
         "reason": reason,
-        "message": message[-4000:],
+        "message": message[-2000:],
         "lastTransitionTime": before["lastTransitionTime"] if before and before["status"] == text else now(),
         "observedGeneration": resource["metadata"].get("generation", 1),
     }

@@ -1,0 +1,228 @@
+"""Publishing a model: a service made, upgraded in place, and taken back to an earlier revision.
+
+A revision reaches a service by its ``serveConfigV2`` alone, and only after it was tried out
+on the service's own cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyter_kuberay import revision as values
+from jupyter_kuberay.backends.base import SERVE_PORT, Backend
+from jupyter_kuberay.errors import InvalidSpec, NotFound, TimedOut
+from jupyter_kuberay.manifest import NAME, parse_serve_config, service_bundle
+from jupyter_kuberay.observation import Bundle, Kind, Observation
+from jupyter_kuberay.revision import Revision
+from jupyter_kuberay.rollout import Clock, Progress, Step, first, upgrade, watched
+from jupyter_kuberay.shipment import checked_settings, model_uri, packed
+from jupyter_kuberay.spec import Application, ClusterSpec, Code, ServiceSpec
+from jupyter_kuberay.status import service_status
+
+FIRST_SECONDS = 600.0  # a cluster may have to be brought up, and images pulled
+UPGRADE_SECONDS = 300.0
+GONE_SECONDS = 60.0
+
+__all__ = ["Published", "Revision", "Step", "publish", "revisions", "rollback", "unpublish"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A revision that answers."""
+
+    name: str
+    url: str
+    revision: Revision
+    call: str  # to paste into a shell or a notebook
+    timeline: tuple[Step, ...]
+
+
+async def publish(
+    backend: Backend,
+    name: str,
+    *,
+    app: str,
+    model: str = "",
+    code: str | os.PathLike[str] | bool | None = None,
+    settings: Mapping[str, Any] | None = None,
+    deployments: Sequence[str] | None = None,
+    replicas: int | None = None,
+    gpus: float | None = None,
+    cluster: ClusterSpec | None = None,
+    route_prefix: str = "/",
+    code_store: str = "",
+    try_out: bool = True,
+    who: str = "",
+    why: str = "",
+    metrics: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+    timeout: float | None = None,
+) -> Published:
+    """Make a service of an application and a model, or put a new revision into the one that is there.
+
+    Parameters
+    ----------
+    name
+        The service's.
+    app
+        "module:attribute" (importable here, or in the image), or "file.py:attribute": a bound Serve application, or a
+        function that makes one.
+    model
+        The weights' URI, or a path here; given to ``reconfigure`` as ``user_config["model"]``.
+    code
+        Default: found from ``app``. A folder, a zip, or a zip's URI instead. False: it is in the image already.
+    settings
+        Further entries of ``user_config``; changed in place, like the model.
+    deployments
+        The names of the deployments that take ``user_config``; default: as the source says.
+    replicas, gpus
+        Of the first of these deployments, and of each of its replicas; default: as the code says, or as before.
+    cluster
+        What a new service runs on. Not looked at when the service is there.
+    route_prefix
+        Of a new service.
+    code_store
+        A URI of a folder for code that is too large for the service's configuration; the cluster must be able to read it.
+    try_out
+        Whether a revision of a service that is there is tried out before it is put in.
+    who, why, metrics
+        Kept with the revision.
+    timeout
+        Seconds for all of it; default: `FIRST_SECONDS` or `UPGRADE_SECONDS`.
+
+    Raises
+    ------
+    InvalidSpec
+        The application, its code, or the request cannot be right. Nothing was changed.
+    Failed
+        The application does not start or did not pass its try-out; the message says why. A service that was made is
+        removed, one that was there answers as before.
+    Conflict
+        Somebody else published meanwhile. Nothing was changed.
+    TimedOut
+        As `Failed`.
+
+    Cancelling it removes a half-made service; an upgrade is either in or not, and the last step says which.
+    """
+    clock = Clock(progress)
+    there = await _there(backend, name)
+    found, text, sha256 = await asyncio.to_thread(packed, app, code, code_store)
+    names = tuple(deployments) if deployments is not None else tuple(each.name for each in found.deployments if each.configurable)
+    wanted = Revision(
+        number=1,
+        app=found.app,
+        code=text,
+        sha256=sha256,
+        model=model_uri(model, same_machine=backend.name == "local"),
+        settings=checked_settings(settings),
+        deployments=names,
+        who=who,
+        when=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        why=why,
+        metrics=dict(metrics or {}),
+        current=True,
+    )
+    main = next((each.name for each in found.deployments if not names or each.name in names), "")
+    clock.tell("code", f"{found.app}: {len(found.files)} files, {len(text)} characters." if text else f"{found.app} is in the image.")
+    if there is None:
+        bundle = _bundle(name, wanted, cluster, main=main, route_prefix=route_prefix, replicas=replicas, gpus=gpus)
+        seen = await first(backend, bundle, wanted, clock, timeout or FIRST_SECONDS)
+    else:
+        wanted = wanted.model_copy(update={"number": values.next_number(await _recorded(backend, there))})
+        seen = await upgrade(
+            backend, there, wanted, clock, timeout or UPGRADE_SECONDS, try_out=try_out, main=main, replicas=replicas, gpus=gpus
+        )
+    return await _published(backend, seen, wanted, clock, found.example)
+
+
+async def rollback(
+    backend: Backend, name: str, to: int | None = None, *, progress: Progress | None = None, timeout: float = UPGRADE_SECONDS
+) -> Published:
+    """Put revision ``to`` in again; default: the one before the current one.
+
+    It is not tried out: it has run before. When it does not start now, the one that is in stays in.
+
+    Raises
+    ------
+    NotFound
+        There is no such service or revision.
+    Failed, Conflict, TimedOut
+        As in `publish`.
+    """
+    clock = Clock(progress)
+    there = await _service(backend, name)
+    wanted = values.earlier(await _recorded(backend, there), to).model_copy(update={"current": True})
+    seen = await upgrade(backend, there, wanted, clock, timeout, try_out=False, keep=False)
+    return await _published(backend, seen, wanted, clock)
+
+
+async def revisions(backend: Backend, name: str) -> list[Revision]:
+    """All revisions of a service, the oldest first; `NotFound` when there is no such service."""
+    return await _recorded(backend, await _service(backend, name))
+
+
+async def unpublish(backend: Backend, name: str, *, wait: bool = True, timeout: float = GONE_SECONDS) -> None:
+    """Remove a service, its revisions, and the cluster below it."""
+    await _service(backend, name)
+    await backend.delete(Kind.SERVICE, name)
+    if not wait:
+        return
+    try:
+        async with asyncio.timeout(timeout):
+            async for _ in watched(backend, Kind.SERVICE, name):
+                pass
+    except TimeoutError:
+        raise TimedOut(f"Service {name!r} is not gone after {timeout:.0f} s.", "Wait; its processes are being ended.") from None
+
+
+def _bundle(name: str, wanted: Revision, cluster: ClusterSpec | None, **options: Any) -> Bundle:
+    if cluster is None:
+        raise InvalidSpec(f"There is no service {name!r}, and no cluster to make it on.", "Say what it needs in cluster.")
+    # The loader is mounted even where the image has the application: try-outs need it, and a pod template cannot
+    # change later without a second cluster.
+    code = Code(source=wanted.code or "none", sha256=wanted.sha256 or "0" * 64)
+    spec = ServiceSpec(name=name, cluster=cluster, applications=(Application(name=name, import_path=wanted.app, code=code),))
+    bundle = service_bundle(spec)
+    entry = values.application(wanted, name, **options)
+    text = values.written({**spec.serve_options, "applications": [entry]})
+    return bundle.model_copy(update={"resource": {**bundle.resource, "spec": {**bundle.resource["spec"], "serveConfigV2": text}}})
+
+
+async def _there(backend: Backend, name: str) -> Observation | None:
+    try:
+        return await backend.get(Kind.SERVICE, name)
+    except NotFound:
+        return None
+
+
+async def _service(backend: Backend, name: str) -> Observation:
+    found = await _there(backend, name)
+    if found is None:
+        names = ", ".join(each.name for each in await backend.list(Kind.SERVICE))
+        raise NotFound(f"There is no service {name!r}.", f"There are: {names}." if names else "There is no service at all.")
+    return found
+
+
+async def _recorded(backend: Backend, service: Observation) -> list[Revision]:
+    records = [each.resource for each in await backend.list(Kind.REVISION, {NAME: service.name})]
+    return values.recorded(records, service.resource)
+
+
+async def _published(backend: Backend, seen: Observation, wanted: Revision, clock: Clock, example: str = "") -> Published:
+    config = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))
+    route = str(config["applications"][0].get("route_prefix") or "/").rstrip("/")
+    url = await _address(backend, seen) + (route or "")
+    call = f"curl '{url}{example or '/'}'"
+    return Published(seen.name, url, wanted, call, tuple(clock.steps))
+
+
+async def _address(backend: Backend, seen: Observation) -> str:
+    if backend.name != "local":
+        return f"http://{seen.name}-serve-svc.{seen.resource['metadata'].get('namespace', 'default')}:{SERVE_PORT}"
+    async with backend.reach(service_status(seen).cluster, SERVE_PORT) as at:
+        return f"http://{at.address}"

@@ -1,0 +1,236 @@
+"""Bringing a revision to a service: the first one with its cluster, a later one in place, after a try-out.
+
+What is waited for is waited for on the backend's watch. Whatever goes wrong, or is
+cancelled, leaves a service that was there before as it was, and none that was not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from jupyter_kuberay import revision as values
+from jupyter_kuberay.backends.base import DASHBOARD_PORT, Backend
+from jupyter_kuberay.errors import Conflict, Failed, Forbidden, KubeRayError, NotFound, TimedOut, Unreachable
+from jupyter_kuberay.manifest import NAME, parse_serve_config
+from jupyter_kuberay.observation import API_VERSION, Bundle, ChangeType, Json, Kind, Observation
+from jupyter_kuberay.outcome import explained, failure_of, last_line
+from jupyter_kuberay.revision import Revision
+from jupyter_kuberay.status import JobPhase, Phase, ServiceStatus, job_status, service_status
+
+TRY_OUT_SECONDS = 300
+_BACK = "The earlier revision is back in and answers."
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a publication is: told as it happens, and kept as its timeline."""
+
+    phase: str  # "code", "cluster", "try-out", "put", "ready", "kept", "undone"
+    message: str
+    seconds: float  # since the call
+
+
+Progress = Callable[[Step], None]
+
+
+@dataclass
+class Clock:
+    """Tells each step to whoever listens, and remembers it."""
+
+    progress: Progress | None
+    began: float = field(default_factory=time.monotonic)
+    steps: list[Step] = field(default_factory=list)
+
+    def tell(self, phase: str, message: str) -> None:
+        if self.steps and (self.steps[-1].phase, self.steps[-1].message) == (phase, message):
+            return
+        self.steps.append(Step(phase, message, round(time.monotonic() - self.began, 3)))
+        if self.progress:
+            self.progress(self.steps[-1])
+
+
+async def first(backend: Backend, bundle: Bundle, wanted: Revision, clock: Clock, timeout: float) -> Observation:
+    name = bundle.resource["metadata"]["name"]
+    seen = await backend.create(bundle)
+    try:
+        clock.tell("cluster", "Asked for.")
+        async with asyncio.timeout(timeout):
+            seen = await _answering(backend, name, clock, whole=True)
+            await _keep(backend, seen, wanted)
+    except TimeoutError:
+        status = await _status(backend, name)
+        await _removed(backend, name, clock)
+        why = f" {status.cause.what}" if status and status.cause else ""
+        raise TimedOut(f"Service {name!r} did not answer within {timeout:.0f} s and was removed.{why}", "Give it more time.") from None
+    except BaseException:
+        await asyncio.shield(_removed(backend, name, clock))
+        raise
+    return seen
+
+
+async def _removed(backend: Backend, name: str, clock: Clock) -> None:
+    with suppress(NotFound):
+        await backend.delete(Kind.SERVICE, name)
+    clock.tell("undone", f"Service {name} was not there before, and is removed.")
+
+
+# A new revision
+
+
+async def upgrade(
+    backend: Backend,
+    there: Observation,
+    wanted: Revision,
+    clock: Clock,
+    timeout: float,
+    *,
+    try_out: bool,
+    keep: bool = True,
+    **options: Any,
+) -> Observation:
+    before = str(there.spec.get("serveConfigV2") or "")
+    after = values.put_in(before, wanted, **options)
+    name, put = there.name, False
+    try:
+        async with asyncio.timeout(timeout):
+            if try_out:
+                await _tried(backend, there, wanted, clock)
+            # From here on it is in, whatever becomes of this call.
+            put = True
+            await asyncio.shield(backend.patch(Kind.SERVICE, name, values.swap(before, after)))
+            clock.tell("put", f"Revision {wanted.number} is put in.")
+            seen = await _answering(backend, name, clock)
+    except asyncio.CancelledError:
+        if put and keep:
+            await asyncio.shield(_keep(backend, there, wanted))
+        clock.tell("kept" if put else "undone", f"Revision {wanted.number} is {'in' if put else 'not in'}.")
+        raise
+    except Conflict:
+        raise Conflict(f"Somebody else changed service {name!r} meanwhile.", "Look at its revisions, and publish again.") from None
+    except (Failed, TimeoutError) as error:
+        if not put:
+            if isinstance(error, TimeoutError):
+                raise TimedOut(
+                    f"Revision {wanted.number} was not tried out within {timeout:.0f} s; nothing was changed.", "Try again."
+                ) from None
+            raise
+        await asyncio.shield(_put_back(backend, name, before, after, clock))
+        if isinstance(error, TimeoutError):
+            raise TimedOut(f"Revision {wanted.number} did not answer within {timeout:.0f} s. {_BACK}", "Give it more time.") from None
+        raise Failed(f"{error.message} {_BACK}", error.hint) from error
+    if keep:
+        await asyncio.shield(_keep(backend, seen, wanted))
+    return seen
+
+
+async def _put_back(backend: Backend, name: str, before: str, after: str, clock: Clock) -> None:
+    with suppress(KubeRayError):
+        await backend.patch(Kind.SERVICE, name, values.swap(after, before))
+    clock.tell("undone", "The earlier revision is put in again.")
+
+
+async def _tried(backend: Backend, there: Observation, wanted: Revision, clock: Clock) -> None:
+    """Load ``wanted`` by a job on the service's cluster; `Failed` with what it said when it does not load."""
+    cluster = service_status(there).cluster
+    if not cluster:
+        raise Unreachable(f"Service {there.name!r} has no cluster now.", "Wait until it answers, and publish again.")
+    job = f"{there.name[:36]}-try-{os.urandom(3).hex()}"
+    spec = {
+        "entrypoint": wanted.try_out,
+        "submissionMode": "HTTPMode",
+        "clusterSelector": {"ray.io/cluster": cluster},
+        "activeDeadlineSeconds": TRY_OUT_SECONDS,
+        "backoffLimit": 0,
+    }
+    labels = {**{key: value for key, value in there.labels.items() if key.startswith("jupyter-kuberay/")}, NAME: job}
+    resource = {"apiVersion": API_VERSION, "kind": str(Kind.JOB), "metadata": {"name": job, "labels": labels}, "spec": spec}
+    clock.tell("try-out", f"Revision {wanted.number} is tried out on {cluster}.")
+    await backend.create(Bundle(resource=resource))
+    try:
+        async for seen in watched(backend, Kind.JOB, job):
+            status = job_status(seen)
+            if status.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED, JobPhase.STOPPED):
+                break
+        else:
+            raise Failed("The try-out was deleted before it ended.", "Publish again.")
+    finally:
+        with suppress(NotFound):
+            await asyncio.shield(backend.delete(Kind.JOB, job))
+    if status.phase is not JobPhase.SUCCEEDED:
+        raise explained(failure_of(status.message), f"Revision {wanted.number} did not pass its try-out", "Nothing was changed.")
+    clock.tell("try-out", f"Revision {wanted.number} passed.")
+
+
+async def _keep(backend: Backend, service: Observation, wanted: Revision) -> None:
+    """Record a revision. One that was recorded already is."""
+    with suppress(Conflict):
+        await backend.create(Bundle(resource=values.record(service.resource, wanted)))
+
+
+# Waiting
+
+
+async def _answering(backend: Backend, name: str, clock: Clock, *, whole: bool = False) -> Observation:
+    """The service once what it was asked for last runs; `Failed` when it will not. ``whole``: the cluster is new, too."""
+    async for seen in watched(backend, Kind.SERVICE, name):
+        status = service_status(seen)
+        failed = [each for each in status.applications if each.state == "DEPLOY_FAILED"]
+        if failed and (whole or await _is_about_the_latest(backend, seen, status)):
+            raise explained(failed[0].message, "The application does not start")
+        if status.settled and await _is_about_the_latest(backend, seen, status):
+            clock.tell("ready", "It answers.")
+            return seen
+        if status.phase is Phase.FAILED and not failed and status.cause:
+            raise Failed(f"Service {name!r} failed: {status.cause.what}", status.cause.remedy)
+        if status.cause:
+            clock.tell("cluster" if whole and not status.applications else "ready", last_line(status.cause.what))
+    raise NotFound(f"Service {name!r} was deleted meanwhile.", "Publish it again.")
+
+
+async def _is_about_the_latest(backend: Backend, seen: Observation, status: ServiceStatus) -> bool:
+    """Whether Serve itself has the configuration that is asked for: KubeRay's observedGeneration runs ahead of it."""
+    from jupyter_kuberay.backends.local.dashboard import Dashboard
+
+    try:
+        async with backend.reach(status.cluster, DASHBOARD_PORT) as at:
+            details = await Dashboard(at.host, at.port, at.token).applications()
+    except (Forbidden, NotFound, Unreachable):
+        return True  # then the status is all that can be known
+    wanted = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))["applications"]
+    found = details.get("applications") or {}
+    return all(_same(each, (found.get(str(each.get("name"))) or {}).get("deployed_app_config") or {}) for each in wanted)
+
+
+def _same(wanted: Json, deployed: Json) -> bool:
+    configured = {each["name"]: each.get("user_config") for each in deployed.get("deployments") or []}
+    return (wanted.get("args") or {}) == (deployed.get("args") or {}) and all(
+        each.get("user_config") == configured.get(each["name"]) for each in wanted.get("deployments") or []
+    )
+
+
+async def watched(backend: Backend, kind: Kind, name: str) -> AsyncIterator[Observation]:
+    """Each state of one resource, from now until it is gone."""
+    async with aclosing(backend.watch(kind)) as changes:  # type: ignore[type-var]
+        there = False
+        async for change in changes:
+            if change.type is ChangeType.SYNCED and not there:
+                return
+            if change.seen is None or change.seen.name != name:
+                continue
+            if change.type is ChangeType.DELETED:
+                return
+            there = True
+            yield change.seen
+
+
+async def _status(backend: Backend, name: str) -> ServiceStatus | None:
+    try:
+        return service_status(await backend.get(Kind.SERVICE, name))
+    except NotFound:
+        return None

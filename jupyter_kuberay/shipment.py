@@ -1,0 +1,77 @@
+"""What of a publication travels: the code as text or at a URI, and the model's address."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from jupyter_kuberay import revision as values
+from jupyter_kuberay import source
+from jupyter_kuberay.errors import InvalidSpec
+from jupyter_kuberay.observation import Json
+
+
+def packed(app: str, code: str | os.PathLike[str] | bool | None, store: str) -> tuple[source.Source, str, str]:
+    """What ``app`` names, the text that carries it, and its digest. Blocks."""
+    if isinstance(code, str) and "://" in code:
+        content = _read(code)
+        return source.of_zip(app, content), code, values.digest(content)
+    found = source.find_source(app, code)
+    if not found.files:
+        return found, "", ""
+    content = values.zipped(found.files)
+    sha256 = values.digest(content)
+    text = values.inline(content)
+    if text is None:
+        text = _stored(content, sha256, store)
+    return found, text, sha256
+
+
+def _read(uri: str) -> bytes:
+    import fsspec
+
+    try:
+        with fsspec.open(uri, "rb") as file:
+            return bytes(file.read())
+    except (OSError, ValueError, ImportError) as error:
+        raise InvalidSpec(f"{uri} cannot be read: {error}.", "Check the address, and that you may read it.") from error
+
+
+def _stored(content: bytes, sha256: str, store: str) -> str:
+    if not store:
+        size, limit = f"{len(content) // 1024} KiB", f"{values.INLINE_LIMIT * 3 // 4 // 1024} KiB"
+        raise InvalidSpec(
+            f"The application's code has {size} as a zip; {limit} fit into a service's configuration.",
+            "Give code_store, a folder's URI that the cluster can read, or leave out what is no code.",
+        )
+    import fsspec
+
+    uri = f"{store.rstrip('/')}/{sha256}.zip"
+    try:
+        filesystem, path = fsspec.core.url_to_fs(uri)
+        filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        if not filesystem.exists(path):
+            filesystem.pipe_file(path, content)
+    except (OSError, ValueError, ImportError) as error:
+        raise InvalidSpec(f"{uri} cannot be written: {error}.", "Check code_store, and that you may write there.") from error
+    return uri
+
+
+def model_uri(model: str, *, same_machine: bool) -> str:
+    """A path of this machine as a URI; anything else, such as a hub's name, as it is."""
+    path = os.path.abspath(os.path.expanduser(model))
+    if not model or "://" in model or not os.path.exists(path):
+        return model
+    if not same_machine:
+        raise InvalidSpec(
+            f"The model {model!r} lies on this machine, where the cluster cannot read it.", "Copy it to a store, and give its URI."
+        )
+    return f"file://{path}"
+
+
+def checked_settings(settings: Mapping[str, Any] | None) -> Json:
+    for reserved in ("model", "revision"):
+        if reserved in (settings or {}):
+            raise InvalidSpec(f"settings[{reserved!r}] is not for you to set.", "The model is given by model; revisions are counted.")
+    return dict(settings or {})
