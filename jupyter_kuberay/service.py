@@ -1,0 +1,133 @@
+"""A published model, as a person holds it: publish, ask, upgrade, roll back, unpublish; synchronous.
+
+>>> import jupyter_kuberay as jk
+>>> published = jk.publish("summarizer", app="jupyter_kuberay.serving.summarizer:app", model="runs/1/model")  # doctest: +SKIP
+>>> published.url  # doctest: +SKIP
+'http://127.0.0.1:24006/'
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jupyter_kuberay.cluster import default_client
+from jupyter_kuberay.errors import NotFound
+from jupyter_kuberay.loop import run_sync
+
+if TYPE_CHECKING:
+    from jupyter_kuberay.client import Client
+    from jupyter_kuberay.publishing import Progress, Published
+    from jupyter_kuberay.revision import Revision
+    from jupyter_kuberay.status import ServiceStatus
+
+
+def publish(
+    name: str,
+    *,
+    app: str,
+    model: str | os.PathLike[str] = "",
+    cluster: object = None,
+    profile: str = "",
+    workers: int | None = None,
+    client: Client | None = None,
+    settings: Mapping[str, Any] | None = None,
+    replicas: int | None = None,
+    gpus: float | None = None,
+    why: str = "",
+    metrics: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+    timeout: float | None = None,
+    **more: Any,
+) -> Published:
+    """Publish a model as a service in one step, or put a new revision into the service that is there.
+
+    Parameters
+    ----------
+    name
+        The service's: up to 47 lower-case letters, digits and hyphens.
+    app
+        The Serve application, as "module:attribute" or "file.py:attribute"; its code goes along.
+    model
+        The weights: a path here, or a URI that the cluster can read.
+    cluster
+        What a new service runs on: a `ClusterSpec` or what stands for one; default: what ``profile`` and ``workers`` say.
+    settings, replicas, gpus, why, metrics, timeout, more
+        As `jupyter_kuberay.publishing.publish` says.
+
+    Raises
+    ------
+    Failed
+        It does not start, or did not pass its try-out. What was published before goes on answering.
+    InvalidSpec, LimitExceeded, Conflict, TimedOut
+        As there.
+    """
+    from jupyter_kuberay.publishing import publish
+
+    client = client or default_client()
+    spec = client.spec(cluster if cluster is not None else client.request(name, profile, workers=workers))
+    return run_sync(
+        publish(
+            client.backend,
+            name,
+            app=app,
+            model=os.fspath(model),
+            cluster=spec,
+            settings=settings,
+            replicas=replicas,
+            gpus=gpus,
+            who=client.user,
+            why=why,
+            metrics=metrics,
+            progress=progress,
+            timeout=timeout,
+            **more,
+        )
+    )
+
+
+def rollback(name: str, to: int | None = None, *, client: Client | None = None, progress: Progress | None = None) -> Published:
+    """Put an earlier revision in again: ``to``, or the one before the current one."""
+    from jupyter_kuberay.publishing import rollback
+
+    return run_sync(rollback((client or default_client()).backend, name, to, progress=progress))
+
+
+class Service:
+    """A published service, by name."""
+
+    def __init__(self, name: str, client: Client | None = None) -> None:
+        self.name = name
+        self._client = client or default_client()
+
+    def status(self) -> ServiceStatus:
+        """How it is now; `NotFound` if it is not there."""
+        return run_sync(self._client.service(self.name))
+
+    def revisions(self) -> list[Revision]:
+        """All that was published under this name, the oldest first."""
+        from jupyter_kuberay.publishing import revisions
+
+        return run_sync(revisions(self._client.backend, self.name))
+
+    def rollback(self, to: int | None = None) -> Published:
+        """Put an earlier revision in again: ``to``, or the one before the current one."""
+        return rollback(self.name, to, client=self._client)
+
+    def unpublish(self) -> None:
+        """Remove it with its revisions and the cluster below it."""
+        from jupyter_kuberay.publishing import unpublish
+
+        run_sync(unpublish(self._client.backend, self.name))
+
+    def __repr__(self) -> str:
+        try:
+            status = self.status()
+        except NotFound:
+            return f"<Service {self.name!r}: not there>"
+        return f"<Service {self.name!r}: {status.phase}, revision {status.revision}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self)[1:-1])}</p>"
