@@ -160,7 +160,8 @@ def read_service(resource: Json) -> ServiceSpec:
 def serve_config(spec: ServiceSpec) -> str:
     """The whole of ``serveConfigV2``, as YAML: all that may change without a new cluster."""
     config = dict(spec.serve_options) | {"applications": [application_config(application) for application in spec.applications]}
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    # Escaped, because PyYAML writes some of Unicode's line breaks as they are and reads them back as spaces.
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=False)
 
 
 def parse_serve_config(text: str) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any, TypeVar
 
+from jupyter_kuberay.errors import InvalidSpec
 from jupyter_kuberay.observation import Json
 from jupyter_kuberay.overlay import apply, difference
 from jupyter_kuberay.quantity import Quantity
@@ -74,8 +75,10 @@ def loader_config_map() -> Json:
 
 
 def _pod_with_loader(pod: P) -> P:
-    path = pod.env.get("PYTHONPATH")
-    joined = f"{path}:{LOADER_PATH}" if isinstance(path, str) and path else LOADER_PATH
+    path = pod.env.get("PYTHONPATH", "")
+    if isinstance(path, SecretKey):
+        raise InvalidSpec("env['PYTHONPATH'] comes from a Secret, so published code cannot be added to it.", "Give its value, or leave it out.")
+    joined = f"{path}:{LOADER_PATH}" if path else LOADER_PATH
     return pod.changed(env=pod.env | {"PYTHONPATH": joined}, volumes=(*pod.volumes, _LOADER_VOLUME))
 
 

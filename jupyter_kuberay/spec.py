@@ -336,13 +336,7 @@ class ServiceSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _cluster_is_called_like_it(cls, data: Any) -> Any:
-        # KubeRay names a service's clusters itself; the spec of one has the service's name.
-        if isinstance(data, dict) and "name" in data:
-            cluster = data.get("cluster", {})
-            fields = {name: getattr(cluster, name) for name in ClusterSpec.model_fields} if isinstance(cluster, ClusterSpec) else cluster
-            if isinstance(fields, dict):
-                return data | {"cluster": fields | {"name": data["name"]}}
-        return data
+        return _with_own_cluster(data, name=data.get("name")) if isinstance(data, dict) else data
 
     @field_validator("applications")
     @classmethod
@@ -372,6 +366,15 @@ class JobSpec(Spec):
     runtime_env: Json = Field(default={}, description="Ray's runtime environment.")
     overrides: Json = Field(default={}, description="A patch of the RayJob's spec, merged last.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _cluster_is_called_like_it(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or isinstance(data.get("cluster"), str):
+            return data
+        cluster = data.get("cluster")
+        user = data.get("user") or (cluster.get("user", "") if isinstance(cluster, dict) else getattr(cluster, "user", ""))
+        return _with_own_cluster(data, name=data.get("name"), user=user) | {"user": user}
+
     @model_validator(mode="after")
     def _fits_its_cluster(self) -> Self:
         if isinstance(self.cluster, str) and self.time_to_live:
@@ -379,6 +382,14 @@ class JobSpec(Spec):
         if isinstance(self.cluster, str) and self.retries:
             raise ValueError("retries need a cluster of the job's own; leave it out for one on an existing cluster")
         return self
+
+
+def _with_own_cluster(data: Json, **same: Any) -> Json:
+    """``data`` whose cluster is called like it: KubeRay names the clusters of services and jobs itself."""
+    cluster = data.get("cluster")
+    fields = {name: getattr(cluster, name) for name in ClusterSpec.model_fields} if isinstance(cluster, ClusterSpec) else cluster
+    given = {name: value for name, value in same.items() if value is not None}
+    return data | {"cluster": fields | given} if isinstance(fields, dict) else data
 
 
 def _no_twins(field: str, key: str, values: list[str]) -> None:
