@@ -1,0 +1,183 @@
+"""Which processes are ours, and how they end.
+
+Every process of a node carries the node's mark in its environment, and hands it on to
+what it starts. A mark holds the resource's random uid, so whoever carries it is provably
+ours: a reused process id, or a restart of the machine, cannot fool it. Nothing without the
+mark is ever signalled.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+MARK = "JUPYTER_KUBERAY_MARK"  # <uid of the resource>/<node>
+_PROC = Path("/proc")
+_HAS_PROC = (_PROC / "self/environ").exists()
+
+
+@cache
+def boot_id() -> str:
+    """One for each start of the machine."""
+    with suppress(OSError):
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    import psutil
+
+    return str(int(psutil.boot_time()))
+
+
+def created(pid: int) -> str:
+    """When a process began, exactly; "" when there is none, or only its remains."""
+    with suppress(OSError):
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
+    return "" if _HAS_PROC else _created_elsewhere(pid)
+
+
+def _created_elsewhere(pid: int) -> str:
+    import psutil
+
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
+    return ""
+
+
+@dataclass(frozen=True)
+class Birth:
+    """A process that cannot be mistaken for a later one with its id."""
+
+    pid: int
+    created: str
+    boot: str
+    host: str = ""
+
+    @classmethod
+    def of(cls, pid: int) -> Birth:
+        return cls(pid, created(pid), boot_id(), os.uname().nodename)
+
+    @classmethod
+    def read(cls, value: Any) -> Birth | None:
+        try:
+            return cls(int(value["pid"]), str(value["created"]), str(value["boot"]), str(value.get("host", "")))
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def alive(self) -> bool:
+        return self.boot == boot_id() and bool(self.created) and created(self.pid) == self.created
+
+
+def marked(mark: str) -> list[int]:
+    """Processes that carry ``mark``: a whole one, or a resource's uid for all of its nodes."""
+    return [pid for pid in _own() if _carries(pid, mark)]
+
+
+def _own() -> Iterable[int]:
+    if not _HAS_PROC:
+        import psutil
+
+        yield from psutil.pids()
+        return
+    user = os.getuid()
+    for name in os.listdir(_PROC):
+        if name.isdigit():
+            with suppress(OSError):
+                if os.stat(_PROC / name).st_uid == user:
+                    yield int(name)
+
+
+def _carries(pid: int, mark: str) -> bool:
+    found = _mark_of(pid)
+    return found == mark or found.startswith(f"{mark}/")
+
+
+def _mark_of(pid: int) -> str:
+    if not _HAS_PROC:
+        import psutil
+
+        with suppress(psutil.Error):
+            return str(psutil.Process(pid).environ().get(MARK, ""))
+        return ""
+    with suppress(OSError):
+        environment = (_PROC / str(pid) / "environ").read_bytes()
+        for entry in environment.split(b"\0"):
+            if entry.startswith(f"{MARK}=".encode()):
+                return entry.partition(b"=")[2].decode(errors="replace")
+    return ""
+
+
+def send(pid: int, mark: str, what: signal.Signals) -> bool:
+    """Signal a process if it carries ``mark``, and no other that has its id a moment later."""
+    with suppress(ProcessLookupError, PermissionError):
+        if not hasattr(os, "pidfd_open"):
+            if _carries(pid, mark):
+                os.kill(pid, what)
+                return True
+            return False
+        descriptor = os.pidfd_open(pid)
+        try:
+            if _carries(pid, mark):
+                signal.pidfd_send_signal(descriptor, what)
+                return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def end_now(mark: str, patience: float = 5.0) -> int:
+    """Kill all that carry ``mark`` and wait until none is left. How many there were."""
+    ended: set[int] = set()
+    deadline = time.monotonic() + patience
+    while found := marked(mark):
+        ended |= {pid for pid in found if send(pid, mark, signal.SIGKILL)}
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)  # the kernel needs a moment; nothing tells when
+    return len(ended)
+
+
+def spawn(argv: Sequence[str], environment: Mapping[str, str], log: Path, stdin: int = -1) -> int:
+    """Start a process in its own session, its output appended to ``log``. Its id."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    actions: list[Any] = [
+        nothing if stdin < 0 else (os.POSIX_SPAWN_DUP2, stdin, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    ignored = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE]
+    return os.posix_spawn(argv[0], [*argv], {**environment}, file_actions=actions, setsid=True, setsigdef=ignored)
+
+
+def available_memory() -> int:
+    """Bytes that new processes can have, by the machine and by the control group that this runs in."""
+    free = _machine_memory()
+    with suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        detail = (group / "memory.stat").read_text().splitlines()
+        reclaimable = sum(int(line.split()[1]) for line in detail if line.startswith("inactive_file "))
+        free = min(free, limit - used + reclaimable)
+    return max(0, free)
+
+
+def _machine_memory() -> int:
+    with suppress(OSError):
+        for line in (_PROC / "meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    import psutil
+
+    return int(psutil.virtual_memory().available)
