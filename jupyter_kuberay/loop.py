@@ -52,12 +52,17 @@ class BackgroundLoop:
             tasks.append(task)
             task.add_done_callback(lambda ended: _hand_over(ended, result))
 
-        self._loop.call_soon_threadsafe(begin)
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
+
         try:
+            # Within the try: an interrupt may come as soon as the coroutine runs.
+            self._loop.call_soon_threadsafe(begin)
             return result.result()
         except BaseException:
             if not result.done():
-                self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+                self._loop.call_soon_threadsafe(cancel)
                 concurrent.futures.wait([result], timeout=CANCEL_SECONDS)
             raise
 
