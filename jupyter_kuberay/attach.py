@@ -34,7 +34,7 @@ class Attachment:
         self._held = _Held(cluster, reach)
         self._connection: Connection | None = None
         # What the cluster was found to have; `run` keeps it here, because it is true for this connection only.
-        self.inventory: dict[str, str] = {}
+        self.inventory: dict[str, str | None] = {}
         self.output: Any = None  # the actor through which functions print
         self.lock = threading.Lock()
 
@@ -59,6 +59,12 @@ class Attachment:
             self._connection.check()
         if not self.alive:
             raise lost(self.cluster)
+
+    def missing(self, *names: str) -> list[str]:
+        """Which of the packages ``names`` the cluster lacks; without names, of those that the notebook has imported."""
+        from jupyter_kuberay.provision import missing
+
+        return missing(self, names)
 
     def detach(self) -> None:
         """Let go of the cluster, which goes on; what runs on it for this session ends."""
