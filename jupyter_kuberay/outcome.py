@@ -46,7 +46,7 @@ def explained(text: str, what: str, then: str = "") -> Failed:
     said = errors[-1].group().strip() if errors else last_line(text) or "no reason is given"
     frames = [frame for frame in _FRAME.finditer(text) if not any(part in frame["path"] for part in _NOT_THEIRS)]
     where = f" ({frames[-1]['path'].rpartition('/')[2]}, line {frames[-1]['line']})" if frames else ""
-    hint = "It was put in a process of the cluster: mend the application, or install there what it lacks."
+    hint = "Mend the application, or install on the cluster what it lacks; then publish again."
     error = Failed(f"{what}: {said.rstrip('.')}{where}. {then}".strip(), hint)
     error.__cause__ = RemoteTraceback(text)
     return error

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import io
 import json
+import shlex
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +24,7 @@ from jupyter_kuberay.manifest import LOADER_IMPORT_PATH, NAME, parse_serve_confi
 from jupyter_kuberay.observation import API_VERSION, Json, Kind
 from jupyter_kuberay.pods import LOADER_MODULE
 
-# Characters of base64. A try-out carries the code in a command line, of which Linux takes 128 KiB.
+# Characters of base64. A try-out carries code and settings in one command, of which Linux takes 128 KiB.
 INLINE_LIMIT = 96 * 1024
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip knows
 
@@ -63,9 +64,10 @@ class Revision(BaseModel):
     @property
     def try_out(self) -> str:
         """The command that tries it out on a cluster."""
-        asked = {"args": self.args, "user_config": dict.fromkeys(self.deployments, self.user_config)}
+        args = {key: value for key, value in self.args.items() if key != "code"}
+        asked = {"args": args, "user_config": {name: self.user_config for name in self.deployments}}
         text = base64.b64encode(json.dumps(asked, separators=(",", ":")).encode()).decode()
-        return f"python -m {LOADER_MODULE} try {text}"
+        return f"python -m {LOADER_MODULE} try {text} {shlex.quote(self.code)}"
 
 
 # Code
@@ -119,8 +121,9 @@ def application(
 
 
 def written(config: Json) -> str:
-    """A configuration as the text that a RayService holds."""
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=2**31)
+    """A configuration as the text that a RayService holds. ASCII, so that every character comes back as it was."""
+    plain = json.loads(json.dumps(config))  # or what occurs twice would become an alias
+    return yaml.safe_dump(plain, sort_keys=False, width=2**31)
 
 
 def put_in(text: str, revision: Revision, application_name: str = "", **options: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,8 @@ from jupyter_kuberay import revision as values
 from jupyter_kuberay import source
 from jupyter_kuberay.errors import InvalidSpec
 from jupyter_kuberay.observation import Json
+
+MAXIMUM_SETTINGS = 20_000  # characters of JSON: they travel in a command line, with the code
 
 
 def packed(app: str, code: str | os.PathLike[str] | bool | None, store: str) -> tuple[source.Source, str, str]:
@@ -71,7 +74,15 @@ def model_uri(model: str, *, same_machine: bool) -> str:
 
 
 def checked_settings(settings: Mapping[str, Any] | None) -> Json:
+    """``settings`` as a service's configuration can carry them, or `InvalidSpec`."""
     for reserved in ("model", "revision"):
         if reserved in (settings or {}):
             raise InvalidSpec(f"settings[{reserved!r}] is not for you to set.", "The model is given by model; revisions are counted.")
-    return dict(settings or {})
+    try:
+        text = json.dumps(dict(settings or {}))
+    except (TypeError, ValueError) as error:
+        raise InvalidSpec(f"The settings cannot be written as JSON: {error}.", "Give texts, numbers, lists and mappings.") from None
+    if len(text) > MAXIMUM_SETTINGS:
+        raise InvalidSpec(f"The settings have {len(text)} characters; {MAXIMUM_SETTINGS} are allowed.", "Put them beside the model.")
+    found: Json = json.loads(text)
+    return found

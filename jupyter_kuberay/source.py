@@ -189,7 +189,7 @@ def _imported(path: str, content: bytes) -> Iterator[str]:
     """Modules that a file may import; of ``from a import b`` both a and a.b."""
     parts = PurePosixPath(path).with_suffix("").parts
     package = parts[:-1]
-    for node in ast.walk(_parsed(path, content)):
+    for node in _executed(_parsed(path, content)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -197,6 +197,17 @@ def _imported(path: str, content: bytes) -> Iterator[str]:
             module = ".".join([*base, *((node.module or "").split(".") if node.module else ())])
             yield module
             yield from (f"{module}.{alias.name}" if module else alias.name for alias in node.names)
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """All below ``node`` that may run; what is there for type checkers does not."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).split(".")[-1] == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield from _executed(other)
+        else:
+            yield from _executed(child)
 
 
 def _paths_of(files: Files, module: str) -> list[str]:
@@ -233,12 +244,23 @@ def _of_module(module: str) -> Files:
     files = {
         f"{top}/{path}": content for location in spec.submodule_search_locations for path, content in _read_folder(Path(location)).items()
     }
-    if top != _OWN:
-        return files
-    # Of this package an application needs little, and a change of the rest is no change of the application.
-    start = _path_in(files, module)
-    needed = closure(files, start) if start else []
-    return {path: files[path] for path in [*_paths_of(files, module), *needed]}
+    return _needed_of_own(files, module) if top == _OWN else _with_own(files)
+
+
+def _needed_of_own(files: Files, module: str) -> dict[str, bytes]:
+    """Of this package an application needs little, and a change of the rest is no change of the application."""
+    # Its __init__ names everything, and loads what is used.
+    followed = {**files, f"{_OWN}/__init__.py": b""}
+    needed = [path for start in _paths_of(files, module) for path in closure(followed, start)]
+    return {path: files[path] for path in needed}
+
+
+def _with_own(files: dict[str, bytes]) -> dict[str, bytes]:
+    """With what the code uses of this package, which a cluster need not have."""
+    modules = {module for path, content in files.items() if path.endswith(".py") for module in _imported(path, content)}
+    for module in sorted(each for each in modules if each.partition(".")[0] == _OWN):
+        files = {**files, **_of_module(module)}
+    return files
 
 
 def _spec(top: str) -> ModuleSpec | None:
@@ -266,7 +288,7 @@ def _with_neighbours(path: Path) -> Files:
         current = waiting.pop()
         for module in _imported(current, files[current]):
             top = module.partition(".")[0]
-            if not top or top in sys.stdlib_module_names:
+            if not top or top in sys.stdlib_module_names or top == _OWN:
                 continue
             single, package = path.parent / f"{top}.py", path.parent / top
             if single.is_file() and single.name not in files:
@@ -276,7 +298,7 @@ def _with_neighbours(path: Path) -> Files:
                 more = {f"{top}/{name}": content for name, content in _read_folder(package).items()}
                 files |= more
                 waiting += [name for name in more if name.endswith(".py")]
-    return _checked(files)
+    return _checked(_with_own(files))
 
 
 def _is_installed(path: Path) -> bool:

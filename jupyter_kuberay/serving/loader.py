@@ -201,9 +201,9 @@ def try_out(args: dict[str, Any], user_config: dict[str, dict[str, Any]]) -> dic
         outcome["deployments"] = names = deployments(application)
         if unknown := set(user_config) - set(names):
             raise ValueError(f"the application has no deployment {', '.join(sorted(unknown))}; it has {', '.join(names)}")
-        ingress = _make(application, list(names)[-1], user_config)
-        if ingress is not None and hasattr(ingress, "try_out"):
-            outcome["answer"] = repr(_done(ingress.try_out()))[:300]
+        answer = asyncio.run(_exercised(application, list(names)[-1], user_config))
+        if answer is not None:
+            outcome["answer"] = repr(answer)[:300]
         outcome["ok"] = True
     except BaseException as error:  # an application may also end in SystemExit
         outcome["error"] = last_words(error)
@@ -213,33 +213,34 @@ def try_out(args: dict[str, Any], user_config: dict[str, dict[str, Any]]) -> dic
     return outcome
 
 
-def _make(application: Application, ingress: str, user_config: dict[str, dict[str, Any]]) -> Any:
-    """Make an instance of the ingress. Deployments that it calls are made before, in this process, too."""
+async def _exercised(application: Application, ingress: str, user_config: dict[str, dict[str, Any]]) -> Any:
+    """Make every deployment in this process, the ingress last, and give what its ``try_out`` answers; None without one."""
     from ray.serve._private.build_app import build_app
     from ray.serve._private.local_testing_mode import make_local_deployment_handle
 
-    made: list[Any] = []
+    found: list[Any] = []
 
     def make(deployment: Any, app: str) -> Any:
         config = user_config.get(deployment.name, deployment.user_config)
         if deployment.name != ingress:
             return make_local_deployment_handle(deployment.options(user_config=config), app)
-        if inspect.isclass(deployment.func_or_class):
-            instance = deployment.func_or_class(*deployment.init_args, **deployment.init_kwargs)
-            if config is not None and hasattr(instance, "reconfigure"):
-                _done(instance.reconfigure(config))
-            made.append(instance)
+        found.append((deployment, config))
         return None
 
     build_app(application, name="try", make_deployment_handle=make)
-    return made[0] if made else None
+    deployment, config = found[0]
+    if not inspect.isclass(deployment.func_or_class):
+        return None
+    instance = deployment.func_or_class(*deployment.init_args, **deployment.init_kwargs)
+    if config is not None and hasattr(instance, "reconfigure"):
+        await _done(instance.reconfigure, config)
+    return await _done(instance.try_out) if hasattr(instance, "try_out") else None
 
 
-def _done(value: Any) -> Any:
-    async def wait() -> Any:
-        return await value
-
-    return asyncio.run(wait()) if inspect.isawaitable(value) else value
+async def _done(method: Any, *args: Any) -> Any:
+    if inspect.iscoroutinefunction(method):
+        return await method(*args)
+    return await asyncio.to_thread(method, *args)
 
 
 def last_words(error: BaseException) -> str:
@@ -253,15 +254,30 @@ def last_words(error: BaseException) -> str:
     return "".join(told.format())[-_LAST_CHARACTERS:]
 
 
+def _import_serve() -> None:
+    """Import Ray Serve without what it only imports in case somebody uses it: half of the time that a try-out takes.
+
+    Jupyter's rfc3987_syntax compiles a grammar for a second; pandas is there for answers that are tables.
+    An application that needs them imports them itself, and finds them.
+    """
+    absent: list[Any] = [name for name in ("rfc3987_syntax", "pandas") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # None: as if it were not installed
+    try:
+        import ray.serve  # noqa: F401
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
 def main(argv: list[str]) -> int:
-    """``try`` with a JSON object of ``args`` and ``user_config`` in base64. Prints the outcome as one line of JSON."""
-    if len(argv) != 2 or argv[0] != "try":
-        sys.stderr.write("usage: python -m jupyter_kuberay_loader try BASE64\n")
+    """``try``, a JSON object of ``args`` and ``user_config`` in base64, and the code. Prints the outcome as one line of JSON."""
+    if len(argv) not in (2, 3) or argv[0] != "try":
+        sys.stderr.write("usage: python -m jupyter_kuberay_loader try BASE64 [CODE]\n")
         return 2
-    # Ray's import asks Jupyter's, where there is one, for a grammar that takes a second to compile and that nothing here uses.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    _import_serve()
     asked = json.loads(base64.b64decode(argv[1]))
-    outcome = try_out(asked["args"], asked.get("user_config") or {})
+    args = {**asked["args"], "code": argv[2]} if len(argv) == 3 else asked["args"]
+    outcome = try_out(args, asked.get("user_config") or {})
     sys.stdout.write("\n" + json.dumps(outcome) + "\n")
     return 0 if outcome["ok"] else 1
 

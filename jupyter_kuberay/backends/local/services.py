@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_kuberay.backends.local.dashboard import Dashboard
-from jupyter_kuberay.backends.local.store import now
+from jupyter_kuberay.backends.local.told import with_condition
 from jupyter_kuberay.errors import Failed, KubeRayError
 
 Json = dict[str, Any]
 
-READY = "Ready"
 _DEPLOYING_S, _STEADY_S = 0.25, 2.0
 
 
@@ -49,7 +48,7 @@ class ServiceKeeper:
             wanted, details, self._refusal = {"applications": []}, await self._details(), ("ValidationFailed", str(error))
         except KubeRayError as error:
             self.again_in = _DEPLOYING_S
-            return with_condition({**status, "numServeEndpoints": 0}, resource, READY, False, "ServeUnreachable", error.message)
+            return _ready({**status, "numServeEndpoints": 0}, resource, False, "ServeUnreachable", error.message)
         endpoints = int(await self.dashboard.serve_answers(self.serve_port)) if details.get("applications") else 0
         if self._refusal is None and not (runs(wanted, details) and endpoints):
             self.again_in = _DEPLOYING_S
@@ -122,10 +121,10 @@ def service_status(
         new["observedGeneration"] = resource["metadata"].get("generation", 1)
     if refusal is not None:
         # KubeRay, too, says that a service which still answers is not ready when it refuses its specification.
-        return with_condition(new, resource, READY, False, *refusal)
+        return _ready(new, resource, False, *refusal)
     if endpoints:
-        return with_condition(new, resource, READY, True, "NonZeroServeEndpoints", "Number of serve endpoints is greater than 0")
-    return with_condition(new, resource, READY, False, "Initializing", _why_not(found))
+        return _ready(new, resource, True, "NonZeroServeEndpoints", "Number of serve endpoints is greater than 0")
+    return _ready(new, resource, False, "Initializing", _why_not(found))
 
 
 def _application_status(application: Json) -> Json:
@@ -151,18 +150,5 @@ def _names(wanted: Json) -> set[str]:
     return {str(application["name"]) for application in wanted["applications"]}
 
 
-def with_condition(status: Json, resource: Json, kind: str, value: bool, reason: str, message: str) -> Json:
-    """``status`` with one condition set. Its time is that of the last change between True and False."""
-    conditions = list(status.get("conditions") or [])
-    before = next((condition for condition in conditions if condition["type"] == kind), None)
-    text = "True" if value else "False"
-    condition = {
-        "type": kind,
-        "status": text,
-        "reason": reason,
-        "message": message[-2000:],
-        "lastTransitionTime": before["lastTransitionTime"] if before and before["status"] == text else now(),
-        "observedGeneration": resource["metadata"].get("generation", 1),
-    }
-    kept = [other for other in conditions if other["type"] != kind]
-    return {**status, "conditions": sorted([*kept, condition], key=lambda each: str(each["type"]))}
+def _ready(status: Json, resource: Json, value: bool, reason: str, message: str) -> Json:
+    return with_condition(status, resource["metadata"].get("generation", 1), "Ready", value, reason, message[-2000:])
