@@ -73,7 +73,7 @@ def test_every_link_to_a_file_in_the_documentation_leads_somewhere():
 
 def test_every_make_target_that_the_documentation_names_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {name for page in ROOT.glob("*.md") for name in re.findall(r"`(?:\$ )?make ([a-z-]+)", page.read_text())}
+    named = {name for page in ROOT.glob("*.md") for name in re.findall(r"(?:^    |`)make ([a-z-]+)", page.read_text(), re.MULTILINE)}
     assert {"demo", "test", "lab"} <= named <= targets
 
 
@@ -81,7 +81,17 @@ def test_every_make_target_that_the_documentation_names_exists():
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
     """Built with the backend of this environment, so that no network is needed."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [ROOT / "tools" / "uv", "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder]
+    command = [
+        ROOT / "tools" / "uv",
+        "build",
+        "--quiet",
+        "--wheel",
+        "--no-build-isolation",
+        "--python",
+        sys.executable,
+        "--out-dir",
+        folder,
+    ]
     subprocess.run(command, cwd=ROOT, check=True, timeout=110)
     (built,) = folder.glob("*.whl")
     return zipfile.ZipFile(built)
