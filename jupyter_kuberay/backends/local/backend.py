@@ -89,7 +89,7 @@ class LocalBackend(Backend):
 
     def _list(self, kind: Kind, selector: dict[str, str]) -> Observations:
         found = [kept for kept in self.store.all(kind) if matches(kept, selector)]
-        if any([self._look_after(kept) for kept in found]):  # each of them, not only the first
+        if sum(self._look_after(kept) for kept in found):  # each of them is looked after, not only the first
             found = [kept for kept in self.store.all(kind) if matches(kept, selector)]
         return [observed(kept) for kept in found]
 
@@ -112,9 +112,10 @@ class LocalBackend(Backend):
 
     async def usage(self, name: str) -> Usage:
         from jupyter_kuberay.backends.local.accounting import usage
+        from jupyter_kuberay.backends.local.dashboard import Dashboard
 
-        async with self.reach(name, DASHBOARD_PORT) as dashboard:
-            return await usage(dashboard)
+        async with self.reach(name, DASHBOARD_PORT) as at:
+            return await usage(Dashboard(at.host, at.port, at.token))
 
     @asynccontextmanager
     async def reach(self, name: str, port: int) -> AsyncIterator[Endpoint]:

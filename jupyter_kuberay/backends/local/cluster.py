@@ -22,7 +22,7 @@ from jupyter_kuberay.errors import KubeRayError, Refused
 
 Json = dict[str, Any]
 
-_SOON_S, _PLACE_S, _GRACE_S = 0.02, 1.0, 5.0
+_SOON_S, _PLACE_S, _GRACE_S = 0.02, 1.0, 3.0
 _LONGEST_WAIT_S = 60.0
 _STARTED = b"Ray runtime started."
 _TAKEN = (b"ddress already in use", b"Failed to bind", b"is already in use", b"is occupied")
@@ -57,7 +57,8 @@ class ClusterKeeper:
         self.launcher = Launcher(self.folder, self.uid, store.bell.folder / self.uid[:6])
         self.members: list[Member] = []
         self.block: ports.PortBlock | None = None
-        self.failure: tuple[str, str] | None = _former_failure(kept)
+        self.failure: tuple[str, str] | None = _former_failure(kept)  # reason and message
+        self._failed_as = kept.resource["metadata"]["generation"]  # of the spec that failed
         self._events: list[Json] = []
         self._endings: set[asyncio.Task[None]] = set()
         self._first_port = 0
@@ -79,6 +80,8 @@ class ClusterKeeper:
             return math.inf
         spec = kept.resource["spec"]
         groups = worker_groups(spec)
+        if self.failure and kept.resource["metadata"]["generation"] != self._failed_as:
+            self.try_again()  # what was changed, be it suspend there and back, is reason enough
         if spec.get("suspend"):
             await self._suspend(kept, groups)
         elif self.failure is None:
@@ -88,6 +91,16 @@ class ClusterKeeper:
             self._place(kept, groups)
         self._hint(spec)
         return min(self.tell(kept, groups), self._again_in())
+
+    def try_again(self) -> None:
+        """Forget that the head failed, and start it anew at the next step."""
+        self.failure = None
+        self.members = []
+
+    @property
+    def settled(self) -> bool:
+        """Whether the head is ready, and nothing that was started is still on its way."""
+        return self.ready and not any(member.pid and not member.ready and not member.ending for member in self.members)
 
     def begin(self, kept: Kept) -> None:
         """Start the head, if none is there: the first thing that a supervisor does."""
@@ -217,6 +230,8 @@ class ClusterKeeper:
             return
         why = f"The head ended: {_how(status)} {self.launcher.last_words(head, lines=8)}".strip()
         self.failure = ("HeadFailed", why)
+        kept = self.store.find("RayCluster", self.name)
+        self._failed_as = kept.resource["metadata"]["generation"] if kept else 0
         self._events.append(event("HeadFailed", why, warning=True, about=head.name))
         end_now(self.uid)
         head.ready, head.reason, head.message = False, "Error", why
@@ -328,7 +343,8 @@ def only_on_kubernetes(spec: Json) -> list[str]:
 
 
 def _former_failure(kept: Kept) -> tuple[str, str] | None:
-    if kept.status.get("state") != "failed":
+    seen = kept.status.get("observedGeneration") == kept.resource["metadata"]["generation"]
+    if kept.status.get("state") != "failed" or not seen:
         return None
     for condition in kept.status.get("conditions") or []:
         if condition["type"] == "HeadPodReady":

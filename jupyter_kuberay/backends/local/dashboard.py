@@ -43,6 +43,10 @@ class Dashboard:
         """``ray_version`` and ``session_name``, among others. Answers once the dashboard is up."""
         return await self._json("GET", "/api/version")
 
+    async def cluster_status(self) -> Json:
+        """Ray's own account of its nodes and resources, summed up every few seconds."""
+        return await self._json("GET", "/api/cluster_status")
+
     async def applications(self) -> Json:
         """Serve's own account of itself: ``applications`` and ``proxies``, both empty while Serve does not run."""
         return await self._json("GET", "/api/serve/applications/")
