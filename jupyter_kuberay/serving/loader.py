@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TRIED = "jupyter-kuberay-tried"  # the key by which the line of an outcome is told from what an application prints
 _MARK = "__jupyter_kuberay_code__"
+_NOT_THEIRS = (__file__, importlib.__file__, "<frozen importlib")  # whose frames help nobody
 _LAST_FRAMES = 6
 _LAST_CHARACTERS = 4000
 
@@ -248,7 +249,7 @@ def last_words(error: BaseException) -> str:
     told = traceback.TracebackException.from_exception(error)
     at: traceback.TracebackException | None = told
     while at is not None:
-        frames = [frame for frame in at.stack if frame.filename != __file__ and not frame.filename.startswith("<frozen importlib")]
+        frames = [frame for frame in at.stack if not frame.filename.startswith(_NOT_THEIRS)]
         at.stack = traceback.StackSummary.from_list(frames[-_LAST_FRAMES:])
         at = at.__cause__ or at.__context__
     return "".join(told.format())[-_LAST_CHARACTERS:]
