@@ -19,8 +19,9 @@ from jupyter_kuberay.loop import run_sync
 
 if TYPE_CHECKING:
     from jupyter_kuberay.client import Client
-    from jupyter_kuberay.publishing import Progress, Published
+    from jupyter_kuberay.publishing import Published
     from jupyter_kuberay.revision import Revision
+    from jupyter_kuberay.rollout import Progress
     from jupyter_kuberay.status import ServiceStatus
 
 
