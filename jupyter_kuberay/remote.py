@@ -199,13 +199,14 @@ class _Sender:
         self._changed = threading.Condition()
         self._closed = False
         self._broken = False
+        self._originals: dict[str, Any] = {"out": sys.stdout, "err": sys.stderr}
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
 
     @contextlib.contextmanager
     def instead_of_stdout(self) -> Iterator[None]:
         before = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = _Stream(self, "out", sys.stdout), _Stream(self, "err", sys.stderr)
+        sys.stdout, sys.stderr = (_Stream(self, name, original) for name, original in self._originals.items())
         try:
             yield
         finally:
@@ -236,7 +237,9 @@ class _Sender:
                 # Not ray.get: Ray would count this task as blocked, and lend its CPUs to others.
                 self._output.write.remote(self._run, pieces, last).future().result(SEND_SECONDS)
             except Exception:
-                self._broken = True  # From now on Ray's own log has it.
+                self._broken = True
+                for stream, text in pieces:  # From now on Ray's own log has it.
+                    self._originals[stream].write(text)
                 return
 
 

@@ -91,6 +91,7 @@ def submit(
 ) -> Running[T]:
     """Begin what `run` does, and return at once with something to wait for or to cancel."""
     attachment.check()
+    output = _output(attachment)  # Its process starts while the cluster is asked what it has.
     prepared = runtime_env(attachment, function, env=env or {}, install=install)
     import ray
 
@@ -104,7 +105,6 @@ def submit(
         **({"runtime_env": prepared} if prepared else {}),
     )
     name = uuid.uuid4().hex
-    output = _output(attachment)
     asked = {"CPU": num_cpus, "GPU": num_gpus, **(resources or {})}
     return Running(attachment, task.remote(*remote.pack((function, args, kwargs)), output, name), output, name, asked)
 
