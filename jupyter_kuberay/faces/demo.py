@@ -1,0 +1,275 @@
+"""``jupyter kuberay demo``: the whole way once, on a cluster of its own, and clean up whatever happens."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_kuberay.backends.base import SERVE_PORT
+from jupyter_kuberay.batch import parameters_of
+from jupyter_kuberay.errors import Failed, InvalidSpec, KubeRayError, NotFound, Refused
+from jupyter_kuberay.faces.commands import bring_up, wanted
+from jupyter_kuberay.faces.face import Face, Interrupted
+from jupyter_kuberay.faces.runs import end, run_on, short_name
+from jupyter_kuberay.loop import run_sync
+from jupyter_kuberay.observation import Kind
+
+if TYPE_CHECKING:
+    from jupyter_kuberay.client import Client
+
+NOTEBOOKS = ("02_data", "03_training", "05_evaluation", "06_validation", "07_serving")
+UP_SECONDS = 300.0
+ANSWER_SECONDS = 60.0
+MINUTE = 60.0
+
+# The document that this product grew from asked for a summary of this.
+FOUNDING_TEXT = (
+    "A large language model (LLM) is a computational model notable for its ability to achieve general-purpose language generation and "
+    "other natural language processing tasks such as classification. Based on language models, LLMs acquire these abilities by learning "
+    "statistical relationships from text documents during a computationally intensive self-supervised and semi-supervised training "
+    "process. LLMs can be used for text generation, a form of generative AI, by taking an input text and repeatedly predicting the next "
+    "token or word."
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a service answered, and how long that took."""
+
+    text: str
+    seconds: float
+
+
+class Demo:
+    """One run of the demo.
+
+    Parameters
+    ----------
+    model
+        A seq2seq model by name or path, further trained on the reports; "": a small one from scratch.
+    run_dir
+        Where notebooks, data and model go; "": a new folder below ``runs/``.
+    folder, notebooks
+        What is run: files called ``NAME.ipynb``; default: the lifecycle's.
+    """
+
+    def __init__(
+        self,
+        face: Face,
+        *,
+        model: str = "",
+        run_dir: str = "",
+        profile: str = "",
+        keep: bool = False,
+        folder: Path | None = None,
+        notebooks: tuple[str, ...] = NOTEBOOKS,
+    ) -> None:
+        self._face = face
+        self._model = model
+        self._profile = profile
+        self._keep = keep
+        self._folder = folder or notebooks_folder()
+        self._notebooks = notebooks
+        self.name = short_name("demo")
+        self.run_dir = Path(run_dir or Path("runs") / f"{time.strftime('%Y-%m-%d')}-{self.name}").resolve()
+
+    def show(self) -> None:
+        """Run it all, and say what came of it.
+
+        Raises
+        ------
+        Failed, Refused, TimedOut
+            Something on the way did not work. Cluster and service are gone unless they are to be kept.
+        """
+        began = time.monotonic()
+        self._check()
+        self._face.say(f"From nothing to a served model on this machine. Everything of this run: {_short(self.run_dir)}\n")
+        with self._cleaned_up():
+            started = time.monotonic()
+            bring_up(self._face, wanted(self._face.client, self.name, self._profile), UP_SECONDS)
+            self._face.say(f"✓ cluster {self.name} is ready ({time.monotonic() - started:.1f} s)")
+            for notebook in self._notebooks:
+                self._run(notebook)
+            self._tell()
+        self._last_words(time.monotonic() - began)
+
+    def _check(self) -> None:
+        """Everything that can be wrong before anything is started."""
+        missing = [name for name in self._notebooks if not (self._folder / f"{name}.ipynb").is_file()]
+        if missing:
+            raise NotFound(f"There is no notebook {', '.join(missing)} in {self._folder}.", "Install jupyter-kuberay again.")
+        try:
+            (self.run_dir / "notebooks").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Refused(f"{self.run_dir} cannot be written: {error.strerror}.", "Name another folder: --run-dir PATH.") from error
+
+    # --- what runs -------------------------------------------------------
+
+    def _run(self, notebook: str) -> None:
+        source = self._folder / f"{notebook}.ipynb"
+        target = self.run_dir / "notebooks" / source.name
+        offered = {"run_dir": str(self.run_dir), "service": self.name, "profile": self._profile}
+        if self._model:
+            offered["base"] = self._model
+        known = parameters_of(source)
+        parameters = {key: value for key, value in offered.items() if key in known and value}
+        run_on(self._face, self.name, source, target, parameters, folder=self._folder)
+
+    def _tell(self) -> None:
+        face, evaluation = self._face, _read(self.run_dir / "evaluation.json")
+        summaries = self.run_dir / "evaluation" / "summaries.parquet"
+        report = _a_report(summaries) if summaries.is_file() else {}
+        with _service(face.client, self.name) as url:
+            if report:
+                face.say("\nA held-out report, which the model has not seen:")
+                self._ask(url, str(report["document"]), wanted=str(report["summary"]))
+            label = f"by {self._model}" if self._model else "outside the small model's training data: it knows incident reports only"
+            face.say(f"\nThe founding document's text ({label}):")
+            self._ask(url, FOUNDING_TEXT)
+        scores = evaluation.get("scores") or {}
+        if scores:
+            said = f"\nROUGE-L on {evaluation.get('reports', '?')} held-out reports: {scores['model']['rougeL']:.3f}"
+            face.say(said + (f" (Lead-1 has {scores['lead1']['rougeL']:.3f})" if "lead1" in scores else ""))
+
+    def _ask(self, url: str, text: str, wanted: str = "") -> None:
+        answer = ask(url, text)
+        rows = [("document", text), ("summary", answer.text), ("reference", wanted)]
+        for label, value in rows:
+            if value:
+                self._face.say(_paragraph(label, value))
+        self._face.say(f"  {'latency':<10} {answer.seconds * 1000:.0f} ms over HTTP, GET {url}/summarize?text=…")
+
+    # --- what is left ----------------------------------------------------
+
+    @contextmanager
+    def _cleaned_up(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            said = interrupt.message if isinstance(interrupt, Interrupted) else "Interrupted."
+            raise Interrupted("\n".join([said, *self._end(keep=False)])) from None
+        except BaseException:
+            for sentence in self._end(keep=self._keep):
+                self._face.say(sentence)
+            raise
+        else:
+            if not self._keep:
+                self._end(keep=False)
+
+    def _end(self, *, keep: bool) -> list[str]:
+        """Take service and cluster down, if they are there and not to be kept; tells what became of them."""
+        face, said = self._face, []
+        for kind in (Kind.SERVICE, Kind.CLUSTER):
+            try:
+                run_sync(face.client.backend.get(kind, self.name))
+            except NotFound:
+                continue
+            except (KubeRayError, KeyboardInterrupt):
+                pass  # it is tried nevertheless
+            said.append(end(face, self.name, kind, keep))
+        return said
+
+    def _last_words(self, seconds: float) -> None:
+        face, run_dir = self._face, _short(self.run_dir)
+        face.say(f"\nNotebooks with their outputs: {run_dir}/notebooks")
+        if (self.run_dir / "model").is_dir():
+            face.say(f"Model:                        {run_dir}/model")
+        if self._keep:
+            face.say(
+                f"\nCluster and service {self.name} go on. To continue:\n"
+                f"    jupyter kuberay attach {self.name}\n"
+                f"    jupyter kuberay services {self.name}\n"
+                f"To end them:\n"
+                f"    jupyter kuberay unpublish --yes {self.name}\n"
+                f"    jupyter kuberay down --yes {self.name}"
+            )
+        else:
+            face.say("Service and cluster were taken down again. With --keep they go on.")
+        minutes, rest = divmod(round(seconds), int(MINUTE))
+        face.say(f"All of it took {minutes} min {rest} s.")
+
+
+def notebooks_folder() -> Path:
+    """Where the lifecycle's notebooks are: in the package that was installed, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "notebooks"
+    return inside if inside.is_dir() else package.parent / "notebooks"
+
+
+def ask(url: str, text: str, timeout: float = ANSWER_SECONDS) -> Answer:
+    """Send ``text`` to a published summarizer and time it.
+
+    Raises
+    ------
+    Failed
+        It answered something else than a summary, or not within ``timeout`` seconds.
+    """
+    address = f"{url.rstrip('/')}/summarize?{urllib.parse.urlencode({'text': text})}"
+    began = time.monotonic()
+    try:
+        with urllib.request.urlopen(address, timeout=timeout) as response:
+            body = response.read()
+    except urllib.error.HTTPError as error:
+        said = error.read(300).decode(errors="replace")
+        raise Failed(f"The service answered with {error.code}: {said}", "See its log: jupyter kuberay logs.") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Failed(f"The service does not answer: {error}", "See its status: jupyter kuberay services.") from error
+    seconds = time.monotonic() - began
+    try:
+        summary = json.loads(body)
+    except ValueError:
+        summary = None
+    if not isinstance(summary, str):
+        raise Failed(f"The service answered no JSON string: {body[:200]!r}", "See its log: jupyter kuberay logs.")
+    return Answer(summary, seconds)
+
+
+@contextmanager
+def _service(client: Client, name: str) -> Iterator[str]:
+    """Where the service answers from here."""
+    status = run_sync(client.service(name))
+    context = client.reach(status.cluster, SERVE_PORT)
+    endpoint = run_sync(context.__aenter__())
+    try:
+        yield f"http://{endpoint.address}"
+    finally:
+        run_sync(context.__aexit__(None, None, None))
+
+
+def _a_report(summaries: Path) -> dict[str, Any]:
+    """A report of middling length from the held-out ones."""
+    import pyarrow.parquet as parquet
+
+    rows = sorted(parquet.read_table(summaries, columns=["document", "summary"]).to_pylist(), key=lambda row: len(row["document"]))
+    return dict(rows[len(rows) // 2]) if rows else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InvalidSpec(f"{path} is not JSON: {error}", "Take another run folder.") from error
+
+
+def _paragraph(label: str, text: str, width: int = 100) -> str:
+    import textwrap
+
+    first, *rest = textwrap.wrap(" ".join(text.split()), width) or [""]
+    return "\n".join([f"  {label:<10} {first}", *(" " * 13 + line for line in rest)])
+
+
+def _short(path: Path) -> str:
+    """Relative to where the person is, if it is below."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

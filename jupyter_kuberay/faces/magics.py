@@ -1,0 +1,206 @@
+"""``%kuberay``: the command line's commands in a notebook, giving objects instead of text.
+
+>>> %load_ext jupyter_kuberay                           # doctest: +SKIP
+>>> cluster = %kuberay up alice-1 --workers 2           # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from jupyter_kuberay.errors import KubeRayError
+from jupyter_kuberay.faces.face import Face, Interrupted, Told, WrongUse
+
+if TYPE_CHECKING:
+    from jupyter_kuberay.batch import Step
+    from jupyter_kuberay.client import Client
+    from jupyter_kuberay.status import ClusterStatus, ServiceStatus
+
+PROGRAM = "%kuberay"
+
+
+class Notebook(Face):
+    """A kernel: what is waited for is one output that changes; answers are objects."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__()
+        self._shell = shell
+
+    @property
+    def client(self) -> Client:
+        from jupyter_kuberay.cluster import default_client
+
+        client = default_client()
+        if self.backend and self.backend != client.backend.name:
+            from jupyter_kuberay.client import Client
+            from jupyter_kuberay.config import load
+
+            return Client(settings=load(backend=self.backend))
+        return client
+
+    def waiting(self, title: str) -> AbstractContextManager[Told]:
+        from jupyter_kuberay.faces.terminal import sentence
+
+        return self._changing(lambda what, seconds: f"{title} · {seconds:.0f} s · {sentence(what)}")
+
+    @contextmanager
+    def steps(self, title: str) -> Iterator[Callable[[Step], None]]:
+        began = time.monotonic()
+        with self._changing(lambda what, seconds: f"{title} · {seconds:.0f} s · {what}") as told:
+            yield lambda now: told(f"{now.done} of {now.cells} cells {now.title}".rstrip(), time.monotonic() - began)
+
+    @contextmanager
+    def _changing(self, words: Callable[[ClusterStatus | ServiceStatus | str, float], str]) -> Iterator[Told]:
+        """A display that shows the last thing that was told, and is emptied at the end."""
+        if getattr(self._shell, "kernel", None) is None:
+            # A terminal has no display that could change: the command line's line does.
+            from jupyter_kuberay.faces.terminal import Terminal
+
+            with Terminal().waiting(words("", 0.0).split(" ·")[0]) as told:
+                yield told
+            return
+        from IPython import display
+
+        shown: Any = display.display(_Line(""), display_id=True)  # type: ignore[no-untyped-call]
+        try:
+            yield lambda what, seconds: shown.update(_Line(words(what, seconds)))
+        finally:
+            shown.update(_Line(""))
+
+    def say(self, text: str) -> None:
+        print(text)
+
+    def line(self, text: str) -> None:
+        print(text)
+
+    def ask(self, question: str) -> bool:
+        try:
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        except Exception:  # a kernel that nobody sits at raises an error of its own
+            raise WrongUse(question, "Nobody can be asked here: say --yes if that is meant.") from None
+
+    def cluster(self, status: ClusterStatus) -> Any:
+        from jupyter_kuberay.cluster import Cluster
+
+        return Cluster(status.name, self.client)
+
+    def attach(self, name: str, timeout: float) -> Any:
+        from jupyter_kuberay.cluster import Cluster
+
+        return Cluster(name, self.client).attach(timeout=timeout)
+
+
+class _Line:
+    """A faint line of text, or nothing."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f'<span style="color:#777">{html.escape(self._text)}</span>'
+
+
+def run(line: str, shell: Any) -> Any:
+    """Run one line of ``%kuberay`` and return what the command gives; with ``-o json`` plain dictionaries and lists.
+
+    Raises
+    ------
+    KubeRayError
+        Also for a line that the command does not understand.
+    """
+    import click
+
+    from jupyter_kuberay.faces import models  # noqa: F401  (adds its commands)
+    from jupyter_kuberay.faces.commands import kuberay
+
+    face = Notebook(shell)
+    try:
+        answer = kuberay.main(args=shlex.split(line), prog_name=PROGRAM, standalone_mode=False, obj=face)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return None
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        raise WrongUse(error.format_message(), f"See: {context.command_path} --help" if context else "") from None
+    except click.Abort as aborted:
+        raise aborted.__cause__ or KeyboardInterrupt() from None
+    except ValueError as error:  # shlex: a quotation without end
+        raise WrongUse(f"The line cannot be read: {error}.", "Close the quotation.") from None
+    if isinstance(answer, int):  # click's own code, after --help
+        return None
+    if face.output != "table":
+        from jupyter_kuberay.faces.render import data
+
+        return data(answer)
+    return answer
+
+
+# --- IPython -------------------------------------------------------------
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Add ``%kuberay`` with its completions, and show our errors and statuses as a person reads them."""
+    shell.register_magic_function(lambda line: run(line, shell), "line", "kuberay")
+    shell.set_custom_exc((KubeRayError, Interrupted), _show_error)
+    shell.set_hook("complete_command", _complete, str_key="%kuberay")
+    shell.set_hook("complete_command", _complete, str_key="kuberay")
+    html = shell.display_formatter.formatters["text/html"]
+    plain = shell.display_formatter.formatters["text/plain"]
+    for module, name in (
+        ("jupyter_kuberay.status", "ClusterStatus"),
+        ("jupyter_kuberay.status", "ServiceStatus"),
+        ("jupyter_kuberay.publishing", "Published"),
+    ):
+        html.for_type_by_name(module, name, _as_html)
+        plain.for_type_by_name(module, name, _as_plain)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take ``%kuberay`` away again."""
+    shell.magics_manager.magics["line"].pop("kuberay", None)
+
+
+def _as_html(answer: Any) -> str:
+    from jupyter_kuberay.faces.render import html
+
+    return html(answer)
+
+
+def _as_plain(answer: Any, printer: Any, _: bool) -> None:
+    from jupyter_kuberay.faces.render import plain
+
+    printer.text(plain(answer))
+
+
+def _show_error(shell: Any, kind: type[BaseException], error: BaseException, traceback: Any, tb_offset: int | None = None) -> list[str]:
+    """Message and hint instead of a traceback, which ``%tb`` shows."""
+    lines = [f"{kind.__name__}: {getattr(error, 'message', error)}"]
+    if getattr(error, "hint", ""):
+        lines.append(str(error.hint))  # type: ignore[attr-defined]
+    shell._showtraceback(kind, error, lines)
+    return lines
+
+
+def _complete(shell: Any, event: Any) -> list[str]:
+    """What may follow on the line, in the command line's own words."""
+    from click.shell_completion import ShellComplete
+
+    from jupyter_kuberay.faces import models  # noqa: F401
+    from jupyter_kuberay.faces.commands import kuberay
+
+    try:
+        words = shlex.split(event.line.partition("kuberay")[2])
+    except ValueError:
+        return []
+    incomplete = "" if event.line.endswith(" ") or not words else words.pop()
+    found = ShellComplete(kuberay, {"obj": Notebook(shell)}, PROGRAM, "").get_completions(words, incomplete)
+    return [item.value for item in found]

@@ -1,0 +1,262 @@
+"""The commands about notebooks and published models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jupyter_kuberay.errors import KubeRayError, NotFound
+from jupyter_kuberay.faces import options
+from jupyter_kuberay.faces.commands import bring_up, command, wanted
+from jupyter_kuberay.faces.face import Face, Interrupted
+from jupyter_kuberay.loop import run_sync
+
+if TYPE_CHECKING:
+    from jupyter_kuberay.publishing import Published, Step
+
+SECTION = "Notebooks and models"
+
+
+class Pairs(click.ParamType[tuple[str, Any]]):
+    """``KEY=VALUE``, the value read as YAML: numbers, true and lists mean what they look like."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        import yaml
+
+        key, sign, text = str(value).partition("=")
+        if not key or not sign:
+            self.fail(f"{value!r} is not KEY=VALUE.", param, ctx)
+        try:
+            return key, yaml.safe_load(text)
+        except yaml.YAMLError:
+            return key, text
+
+
+# --- models --------------------------------------------------------------
+
+
+@command(SECTION)
+@click.argument("name", shell_complete=options.service_names)
+@click.option("--app", required=True, metavar="MODULE:APP", help="The Serve application, or FILE.py:APP; its code goes along.")
+@click.option("--model", default="", metavar="URI", help="The weights: a path here, or a URI that the cluster can read.")
+@click.option("--set", "settings", type=Pairs(), multiple=True, metavar="KEY=VALUE", help="A setting of the application; can be repeated.")
+@click.option("--replicas", type=int, metavar="N", help="How many replicas answer.")
+@click.option("--gpus", type=float, metavar="N", help="GPUs of each replica.")
+@click.option("--in-image", is_flag=True, help="The application is in the image already: take it by its import path.")
+@click.option("--code-store", default="", metavar="URI", help="A folder for code that is too large to go along.")
+@click.option("--no-try-out", is_flag=True, help="Put a new revision in without trying it out first.")
+@click.option("--why", default="", metavar="TEXT", help="Kept with the revision.")
+@click.option("--metric", "metrics", type=Pairs(), multiple=True, metavar="KEY=NUMBER", help="Kept with the revision; can be repeated.")
+@options.profile
+@click.option("--workers", type=int, metavar="N", help="Workers of a new service's cluster.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For all of it; default: 600, or 300.")
+def publish(
+    face: Face,
+    name: str,
+    profile: str,
+    workers: int | None,
+    in_image: bool,
+    no_try_out: bool,
+    settings: tuple[tuple[str, Any], ...],
+    metrics: tuple[tuple[str, Any], ...],
+    **rest: Any,
+) -> Any:
+    """Publish a model as a service, or upgrade the one that is there.
+
+    A revision of a service that is there is tried out before it is put in; if
+    that fails, the earlier one goes on answering. Ctrl-C undoes what is not done.
+    """
+    from jupyter_kuberay.service import publish
+
+    client = face.client
+    return _publishing(
+        face,
+        name,
+        lambda told: publish(
+            name,
+            client=client,
+            cluster=wanted(client, name, profile, workers=workers),
+            settings=dict(settings),
+            metrics={key: _number(key, value) for key, value in metrics},
+            code=False if in_image else None,
+            try_out=not no_try_out,
+            progress=told,
+            **rest,
+        ),
+    )
+
+
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise click.BadParameter(f"{key}={value} is no number.", param_hint="--metric")
+    return float(value)
+
+
+@command(SECTION)
+@click.argument("name", shell_complete=options.service_names)
+@click.option("--to", type=int, metavar="REVISION", help="Which one; default: the one before the current one.")
+def rollback(face: Face, name: str, to: int | None) -> Any:
+    """Put an earlier revision of a service in again."""
+    from jupyter_kuberay.service import rollback
+
+    return _publishing(face, name, lambda told: rollback(name, to, client=face.client, progress=told))
+
+
+def _publishing(face: Face, name: str, act: Callable[[Callable[[Step], None]], Published]) -> Published:
+    """Show the steps; after Ctrl-C see off what was begun, and say what became of it."""
+    was_there = _service_there(face, name)
+    steps: list[Step] = []
+    try:
+        with face.waiting(name) as told:
+
+            def step(now: Step) -> None:
+                steps.append(now)
+                told(now.message, now.seconds)
+
+            return act(step)
+    except KeyboardInterrupt:
+        raise Interrupted(_undone(face, name, was_there, steps[-1].message if steps else "")) from None
+
+
+def _service_there(face: Face, name: str) -> bool:
+    from jupyter_kuberay.observation import Kind
+
+    try:
+        run_sync(face.client.backend.get(Kind.SERVICE, name))
+    except NotFound:
+        return False
+    return True
+
+
+def _undone(face: Face, name: str, was_there: bool, last: str) -> str:
+    from jupyter_kuberay.observation import Kind
+
+    if was_there:
+        return f"Interrupted. Service {name!r} stays. {last}".rstrip()
+    try:
+        with face.waiting(name) as told:
+            told("Taking it down again.", 0.0)
+            run_sync(face.client.wait_gone(name, kind=Kind.SERVICE))
+    except (KeyboardInterrupt, KubeRayError):
+        return f"Interrupted. Service {name!r} may not be gone yet; remove it: jupyter kuberay unpublish {name}"
+    return f"Interrupted. Service {name!r} was removed again; nothing of it is left."
+
+
+@command(SECTION)
+@click.argument("name", default="", shell_complete=options.service_names)
+def services(face: Face, name: str) -> Any:
+    """List the published services, or show the one called NAME."""
+    from jupyter_kuberay.faces.answers import Listing
+
+    return run_sync(face.client.service(name)) if name else Listing("service", run_sync(face.client.services()))
+
+
+@command(SECTION)
+@click.argument("name", shell_complete=options.service_names)
+def revisions(face: Face, name: str) -> Any:
+    """List what was published under a name, the oldest first."""
+    from jupyter_kuberay.faces.answers import Listing
+    from jupyter_kuberay.service import Service
+
+    return Listing("revision", Service(name, face.client).revisions())
+
+
+@command(SECTION)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=options.service_names)
+@options.yes
+@options.waits(60, "nothing of it is left")
+def unpublish(face: Face, names: tuple[str, ...], yes: bool, no_wait: bool, timeout: float) -> Any:
+    """Remove services, with their revisions and clusters."""
+    from jupyter_kuberay.faces.answers import Listing, Removed
+    from jupyter_kuberay.observation import Kind
+
+    client = face.client
+    for name in names:
+        run_sync(client.seen(name, Kind.SERVICE))
+    if not yes and not face.ask(f"Unpublish {', '.join(names)}? Nothing answers there any more, and revisions are lost."):
+        raise Interrupted("Nothing was removed.")
+    gone = []
+    for name in names:
+        try:
+            with face.waiting(name) as told:
+                told("Ending its processes.", 0.0)
+                run_sync(client.down(name, kind=Kind.SERVICE, wait=not no_wait, timeout=timeout))
+        except KeyboardInterrupt:
+            raise Interrupted(f"Interrupted. Service {name!r} goes on ending.") from None
+        gone.append(Removed(name=name, kind="RayService", gone=not no_wait))
+    return Listing("removed", gone)
+
+
+# --- notebooks -----------------------------------------------------------
+
+
+@command(SECTION)
+@click.argument("notebook", type=click.Path(dir_okay=False))
+@click.option(
+    "-p", "--parameter", "parameters", type=(str, str), multiple=True, metavar="KEY VALUE", help="A parameter of the notebook; repeatable."
+)
+@click.option("--out", default="", metavar="PATH", type=click.Path(), help="The notebook with its outputs; default: beside it, -out.ipynb.")
+@click.option("--cluster", default="", metavar="NAME", shell_complete=options.cluster_names, help="Run it on a cluster that is there.")
+@options.request
+@click.option("--keep", is_flag=True, help="Leave the cluster that was brought up for it.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300, show_default=True, metavar="SECONDS", help="Of `up`.")
+def run(
+    face: Face,
+    notebook: str,
+    parameters: tuple[tuple[str, str], ...],
+    out: str,
+    cluster: str,
+    keep: bool,
+    timeout: float,
+    profile: str,
+    **fields: Any,
+) -> Any:
+    """Run a notebook on a cluster, from beginning to end.
+
+    On the cluster that is named, or on one that is brought up for it and taken
+    down afterwards in any case. A cell that raises ends it with code 1; the
+    output notebook holds everything up to there.
+    """
+    from jupyter_kuberay.faces.answers import NotebookRun
+    from jupyter_kuberay.faces.runs import borrowed, check_cluster, run_on
+
+    source = Path(notebook)
+    target = Path(out) if out else source.with_name(f"{source.stem}-out.ipynb")
+    values = {key: _scalar(value) for key, value in parameters}
+    if cluster:
+        check_cluster(face, cluster)
+        done = run_on(face, cluster, source, target, values)
+        return NotebookRun.of(done, cluster, kept=True)
+    with borrowed(face, source.stem, keep, lambda name: bring_up(face, wanted(face.client, name, profile, **fields), timeout)) as name:
+        done = run_on(face, name, source, target, values)
+    return NotebookRun.of(done, name, kept=keep)
+
+
+def _scalar(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+@command(SECTION, shows=False)
+@click.option("--model", default="", metavar="MODEL", help="A seq2seq model by name or path instead of one trained here.")
+@click.option("--run-dir", default="", metavar="PATH", type=click.Path(file_okay=False), help="Where all of it goes; default: runs/.")
+@options.profile
+@click.option("--keep", is_flag=True, help="Leave cluster and service running.")
+def demo(face: Face, model: str, run_dir: str, profile: str, keep: bool) -> None:
+    """From nothing to a served model, on a cluster of its own.
+
+    Runs the lifecycle's notebooks, publishes the model, and asks it for two
+    summaries. Takes some minutes, and cleans up whatever happens.
+    """
+    from jupyter_kuberay.faces.demo import Demo
+
+    Demo(face, model=model, run_dir=run_dir, profile=profile, keep=keep).show()

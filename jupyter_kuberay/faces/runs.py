@@ -1,0 +1,82 @@
+"""A cluster for as long as it is needed, and a notebook on it, as a person sees it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_kuberay.batch import CLUSTER_VARIABLE, Outcome, run_notebook
+from jupyter_kuberay.errors import Conflict, KubeRayError, NotFound
+from jupyter_kuberay.faces.face import Face, Interrupted
+from jupyter_kuberay.loop import run_sync
+from jupyter_kuberay.names import object_name
+from jupyter_kuberay.observation import Kind
+
+if TYPE_CHECKING:
+    from jupyter_kuberay.client import Client
+
+
+def short_name(beginning: str) -> str:
+    """A new cluster's name that says what it is for, such as "demo-4f2a"."""
+    return object_name(f"{object_name(beginning, max_length=40)}-{secrets.token_hex(2)}".replace("--", "-"))
+
+
+def check_cluster(face: Face, name: str) -> None:
+    """Raise `NotFound` or `Conflict` unless a notebook can run on it now."""
+    status = run_sync(face.client.cluster(name))
+    if not status.usable:
+        cause = status.cause.what if status.cause else ""
+        raise Conflict(f"Cluster {name!r} is {status.phase}. {cause}".rstrip(), f"Bring it up first: jupyter kuberay up {name}")
+
+
+@contextmanager
+def borrowed(face: Face, purpose: str, keep: bool, bring_up: Callable[[str], Any]) -> Iterator[str]:
+    """A new cluster while the context lasts, or, if it is to be kept, longer; taken down whatever happens."""
+    name = short_name(purpose)
+    bring_up(name)  # it cleans up after itself
+    try:
+        yield name
+    except KeyboardInterrupt as interrupt:
+        said = interrupt.message if isinstance(interrupt, Interrupted) else "Interrupted."
+        raise Interrupted(f"{said} {end(face, name, Kind.CLUSTER, keep)}") from None
+    except BaseException:
+        face.say(end(face, name, Kind.CLUSTER, keep))
+        raise
+    else:
+        if not keep:
+            end(face, name, Kind.CLUSTER, keep)
+
+
+def end(face: Face, name: str, kind: Kind, keep: bool) -> str:
+    """Take it down and wait until nothing is left, unless it is to be kept; tells in one sentence what became of it."""
+    what = "cluster" if kind is Kind.CLUSTER else "service"
+    how = f"jupyter kuberay {'down' if kind is Kind.CLUSTER else 'unpublish'} {name}"
+    if keep:
+        return f"The {what} {name!r} is kept; take it down with: {how}"
+    try:
+        with face.waiting(name) as told:
+            told(f"Taking the {what} down.", 0.0)
+            run_sync(_gone(face.client, name, kind))
+    except (KeyboardInterrupt, KubeRayError):
+        return f"The {what} {name!r} may not be gone yet; take it down with: {how}"
+    return f"The {what} {name!r} was taken down."
+
+
+async def _gone(client: Client, name: str, kind: Kind) -> None:
+    try:
+        await client.down(name, kind=kind, wait=False)
+    except NotFound:
+        return
+    await client.wait_gone(name, kind=kind)
+
+
+def run_on(face: Face, cluster: str, source: Path, target: Path, parameters: Mapping[str, Any], **more: Any) -> Outcome:
+    """Run a notebook on a cluster, showing how far it is."""
+    try:
+        with face.steps(source.stem) as step:
+            return run_notebook(source, target, parameters, kernel={CLUSTER_VARIABLE: cluster}, progress=step, **more)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted in {source.name}; what ran is in {target}.") from None

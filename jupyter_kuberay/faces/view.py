@@ -1,0 +1,287 @@
+"""Answers as something to look at: a table or a card of words, without saying in which medium. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import singledispatch
+from typing import Any
+
+from jupyter_kuberay.faces.answers import Attaching, Listing, NotebookRun, Removed
+from jupyter_kuberay.profiles import Profile
+from jupyter_kuberay.publishing import Published
+from jupyter_kuberay.revision import Revision
+from jupyter_kuberay.spec import ClusterSpec
+from jupyter_kuberay.status import ClusterStatus, Phase, ServiceStatus
+
+
+class Mood(StrEnum):
+    PLAIN = ""
+    STRONG = "strong"
+    FAINT = "faint"
+    GOOD = "good"
+    BUSY = "busy"
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Words:
+    """A piece of text, and how it is meant."""
+
+    text: str
+    mood: Mood = Mood.PLAIN
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to be copied."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class View:
+    """Columns and rows (a table), or rows alone (a card of labels and values), with sentences and code below."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Words, ...], ...]
+    below: tuple[Words | Code, ...] = ()
+
+
+_MOODS = {Phase.READY: Mood.GOOD, Phase.FAILED: Mood.BAD, Phase.DEGRADED: Mood.BAD, Phase.SUSPENDED: Mood.FAINT}
+
+
+def phase_words(phase: Phase) -> Words:
+    return Words(str(phase), _MOODS.get(phase, Mood.BUSY))
+
+
+def view(answer: Any, now: datetime | None = None) -> View:
+    """``answer`` to look at; ``now`` is what ages are counted from (default: this moment)."""
+    return _view(answer, now or datetime.now(UTC))
+
+
+@singledispatch
+def _view(answer: Any, now: datetime) -> View:
+    return View((), ((Words(str(answer)),),))
+
+
+@_view.register
+def _(answer: Listing, now: datetime) -> View:
+    if not answer:
+        return View((), (), (Words(_EMPTY[answer.what], Mood.FAINT),))
+    table: Callable[[Sequence[Any], datetime], View] = _TABLES[answer.what]
+    return table(answer, now)
+
+
+_EMPTY = {
+    "cluster": "There is no cluster. Bring one up: jupyter kuberay up NAME",
+    "service": "There is no service. Publish one: jupyter kuberay publish NAME …",
+    "revision": "Nothing was published.",
+    "profile": "No profile is offered.",
+    "removed": "Nothing was there to take down.",
+}
+
+
+# --- clusters ------------------------------------------------------------
+
+
+def _clusters(found: Sequence[ClusterStatus], now: datetime) -> View:
+    columns = ("NAME", "PHASE", "WORKERS", "GPUS", "PROFILE", "AGE")
+    rows = tuple(
+        (
+            Words(one.name, Mood.STRONG),
+            phase_words(one.phase),
+            Words(workers(one)),
+            Words(gpus(one) or "0"),
+            Words(one.profile or "-"),
+            Words(age(one.created, now)),
+        )
+        for one in found
+    )
+    below = [words for one in found for words in _causes(one, f"{one.name}: ")]
+    return View(columns, rows, tuple(below))
+
+
+@_view.register
+def _(answer: ClusterStatus, now: datetime) -> View:
+    rows = [
+        (Words("cluster"), Words(answer.name, Mood.STRONG)),
+        (Words("phase"), phase_words(answer.phase)),
+        (Words("workers"), Words(_by_group(answer))),
+    ]
+    if answer.gpus:
+        rows.append((Words("GPUs"), Words(gpus(answer))))
+    rows += [(Words(label), Words(text)) for label, text in _facts(answer, now) if text]
+    for node in answer.nodes:
+        state = Words("up", Mood.GOOD) if node.ready else Words(node.reason or "starting", Mood.BAD if node.reason else Mood.BUSY)
+        again = f", restarted {node.restarts} times" if node.restarts > 1 else ", restarted once" if node.restarts else ""
+        rows.append((Words("node"), Words(f"{node.name} ({node.group}){again}: {state.text}")))
+    below = [*_causes(answer), *(Words(note, Mood.FAINT) for note in answer.notes)]
+    return View((), tuple(rows), tuple(below))
+
+
+def _facts(answer: ClusterStatus, now: datetime) -> list[tuple[str, str]]:
+    return [
+        ("profile", answer.profile),
+        ("owner", answer.owner),
+        ("user", answer.user),
+        ("Ray", answer.ray_version),
+        ("age", age(answer.created, now).strip("-")),
+    ]
+
+
+def _causes(answer: ClusterStatus | ServiceStatus, before: str = "") -> list[Words]:
+    if answer.cause is None:
+        return []
+    waits = answer.phase in (Phase.PENDING, Phase.STARTING)
+    what = brief(answer.cause.what) if before else answer.cause.what
+    return [Words(before + what, Mood.BUSY if waits else Mood.BAD), Words("  " + answer.cause.remedy, Mood.FAINT)]
+
+
+def brief(text: str) -> str:
+    """In one line: of the last words of a log, the first and the last."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " … ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
+
+
+def workers(answer: ClusterStatus) -> str:
+    """Ready of wanted, all groups together, such as "1/2"."""
+    return f"{sum(answer.ready.values())}/{sum(answer.wanted.values())}"
+
+
+def _by_group(answer: ClusterStatus) -> str:
+    return ", ".join(f"{answer.ready[group]} of {wanted} {group}" for group, wanted in answer.wanted.items()) or "none"
+
+
+def gpus(answer: ClusterStatus) -> str:
+    """How many, and that they are simulated where they are; "" for none."""
+    return (f"{answer.gpus} simulated" if answer.simulated_gpus else str(answer.gpus)) if answer.gpus else ""
+
+
+# --- services ------------------------------------------------------------
+
+
+def _services(found: Sequence[ServiceStatus], now: datetime) -> View:
+    columns = ("NAME", "PHASE", "REVISION", "MODEL", "CLUSTER", "AGE")
+    rows = tuple(
+        (
+            Words(one.name, Mood.STRONG),
+            phase_words(one.phase),
+            Words("-" if one.revision is None else str(one.revision)),
+            Words(one.model or "-"),
+            Words(one.cluster or "-"),
+            Words(age(one.created, now)),
+        )
+        for one in found
+    )
+    return View(columns, rows, tuple(words for one in found for words in _causes(one, f"{one.name}: ")))
+
+
+@_view.register
+def _(answer: ServiceStatus, now: datetime) -> View:
+    facts = [
+        ("revision", "" if answer.revision is None else f"{answer.revision}" + ("" if answer.settled else " (being put in)")),
+        ("model", answer.model),
+        ("cluster", answer.cluster),
+        ("profile", answer.profile),
+        ("user", answer.user),
+        ("age", age(answer.created, now).strip("-")),
+    ]
+    rows = [(Words("service"), Words(answer.name, Mood.STRONG)), (Words("phase"), phase_words(answer.phase))]
+    rows += [(Words(label), Words(text)) for label, text in facts if text]
+    rows += [
+        (Words("application"), Words(f"{one.name}: {one.state}{': ' + one.message if one.message else ''}")) for one in answer.applications
+    ]
+    return View((), tuple(rows), (*_causes(answer), *(Words(note, Mood.FAINT) for note in answer.notes)))
+
+
+@_view.register
+def _(answer: Published, now: datetime) -> View:
+    rows = [
+        (Words("service"), Words(answer.name, Mood.STRONG)),
+        (Words("revision"), Words(str(answer.revision.number), Mood.GOOD)),
+        (Words("URL"), Words(answer.url)),
+    ]
+    if answer.revision.model:
+        rows.append((Words("model"), Words(answer.revision.model)))
+    seconds = answer.timeline[-1].seconds if answer.timeline else 0.0
+    rows.append((Words("took"), Words(f"{seconds:.1f} s")))
+    return View((), tuple(rows), (Words("Call it:", Mood.FAINT), Code(answer.call)))
+
+
+def _revisions(found: Sequence[Revision], now: datetime) -> View:
+    columns = ("REVISION", "", "MODEL", "SETTINGS", "METRICS", "WHO", "AGE", "WHY")
+    rows = tuple(
+        (
+            Words(str(one.number), Mood.STRONG),
+            Words("current" if one.current else "", Mood.GOOD),
+            Words(one.model or "-"),
+            Words(", ".join(f"{key}={value}" for key, value in one.settings.items()) or "-"),
+            Words(", ".join(f"{key} {value:.4g}" for key, value in one.metrics.items()) or "-"),
+            Words(one.who or "-"),
+            Words(age(one.when, now)),
+            Words(one.why),
+        )
+        for one in found
+    )
+    return View(columns, rows)
+
+
+# --- the rest ------------------------------------------------------------
+
+
+def _profiles(found: Sequence[Profile], _: datetime) -> View:
+    columns = ("NAME", "WORKERS", "EACH", "AT MOST", "DESCRIPTION")
+    return View(columns, tuple(_profile(one) for one in found))
+
+
+def _profile(profile: Profile) -> tuple[Words, ...]:
+    spec = ClusterSpec(**profile.cluster | {"name": "x"})
+    group = spec.worker_groups[0] if spec.worker_groups else None
+    simulated = {"never": "", "if-none": " (simulated where there is none)", "always": " (simulated)"}[profile.simulated_gpus]
+    each = f"{group.cpu} CPU, {group.memory}" + (f", {group.gpus} GPU{simulated}" if group.gpus else "") if group else "-"
+    limits = profile.limits.model_dump(exclude={"images"}, exclude_none=True)
+    units = {"workers": "workers", "gpus": "GPUs", "cpu": "CPU", "memory": "of memory"}
+    most = ", ".join(f"{limits[key]} {unit}" for key, unit in units.items() if key in limits)
+    words = Words(profile.name, Mood.STRONG), Words(str(spec.workers)), Words(each), Words(most or "-")
+    return (*words, Words(profile.description or profile.title))
+
+
+def _removed(found: Sequence[Removed], _: datetime) -> View:
+    said = {True: ("is gone", Mood.GOOD), False: ("is being taken down", Mood.BUSY)}
+    return View((), tuple((Words(one.name, Mood.STRONG), Words(*said[one.gone])) for one in found))
+
+
+_TABLES: dict[str, Any] = {"cluster": _clusters, "service": _services, "revision": _revisions, "profile": _profiles, "removed": _removed}
+
+
+@_view.register
+def _(answer: Attaching, now: datetime) -> View:
+    rows = [(Words("cluster"), Words(answer.name, Mood.STRONG))]
+    rows += [(Words(label), Words(text)) for label, text in (("Ray Client", answer.client), ("dashboard", answer.dashboard)) if text]
+    return View((), tuple(rows), (Words("Paste this into a notebook:", Mood.FAINT), Code(answer.code)))
+
+
+@_view.register
+def _(answer: NotebookRun, now: datetime) -> View:
+    rows = [
+        (Words("notebook"), Words(answer.notebook, Mood.STRONG)),
+        (Words("cells"), Words(f"{answer.cells} in {answer.seconds:.1f} s", Mood.GOOD)),
+        (Words("output"), Words(answer.output)),
+        (Words("cluster"), Words(answer.cluster + (", still up" if answer.kept else ", taken down"))),
+    ]
+    return View((), tuple(rows))
+
+
+def age(created: str, now: datetime) -> str:
+    """Since ``created`` (RFC 3339), in one unit, such as "5m"; "-" where that is not known."""
+    try:
+        seconds = (now - datetime.fromisoformat(created)).total_seconds()
+    except (ValueError, TypeError):
+        return "-"
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
