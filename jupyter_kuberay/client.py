@@ -10,14 +10,14 @@ import os
 import platform
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from importlib.metadata import version
 from typing import Any
 
 from jupyter_kuberay import manifest, profiles
 from jupyter_kuberay.backends.base import Backend
 from jupyter_kuberay.config import KubeRay, load, local_data_dir
-from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, NotFound, TimedOut
+from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, KubeRayError, NotFound, TimedOut
 from jupyter_kuberay.identity import user_name
 from jupyter_kuberay.observation import Bundle, ChangeType, Endpoint, Json, Kind, Observation, Usage
 from jupyter_kuberay.profiles import Profile, Request
@@ -118,9 +118,16 @@ class Client:
         """True if this call made it."""
         bundle = manifest.cluster_bundle(spec)
         while True:
+            creating = asyncio.ensure_future(self.backend.create(bundle))
             try:
-                await self.backend.create(bundle)
+                # It may be done although the call was cancelled, and then it has to be undone.
+                await asyncio.shield(creating)
                 return True
+            except asyncio.CancelledError:
+                with suppress(KubeRayError):
+                    await creating
+                    await self.down(spec.name, wait=False)
+                raise
             except Conflict:
                 pass
             try:
@@ -134,7 +141,7 @@ class Client:
             _refuse_another(spec, there)
             if status.phase is Phase.FAILED:
                 await self.suspend(spec.name)
-                await self.wait(spec.name, until=lambda now: now.phase is Phase.SUSPENDED, timeout=timeout)
+                await self.wait(spec.name, until=lambda now: now.phase is Phase.SUSPENDED and not now.nodes, timeout=timeout)
             if status.phase is Phase.FAILED or there.spec.get("suspend"):
                 await self.resume(spec.name)
             return False
@@ -150,9 +157,9 @@ class Client:
         except NotFound:
             there = [found.name for found in await self.backend.list(kind)]
             what = {Kind.CLUSTER: "cluster", Kind.SERVICE: "service", Kind.JOB: "job"}[kind]
-            raise NotFound(
-                f"There is no {what} {name!r}.", f"There are: {', '.join(there)}." if there else f"There is no {what} at all."
-            ) from None
+            none = {Kind.CLUSTER: f"Bring it up: jupyter kuberay up {name}", Kind.SERVICE: "Publish it: jupyter kuberay publish."}
+            hint = f"There are: {', '.join(there)}." if there else none.get(kind, f"There is no {what} at all.")
+            raise NotFound(f"There is no {what} {name!r}.", hint) from None
 
     async def clusters(self, selector: Mapping[str, str] | None = None) -> list[ClusterStatus]:
         """All clusters, by name; those below services and jobs among them."""

@@ -365,7 +365,9 @@ def _condition_cause(seen: Observation) -> tuple[Cause | None, bool]:
 
 
 def _event_cause(seen: Observation) -> tuple[Cause | None, bool]:
-    for event in _warnings(seen.events):
+    # What an event tells of is over when the head was started since: it may outlast its cause by an hour.
+    started = max((node.started for node in _of(seen.nodes, "head")), default="")
+    for event in _warnings(event for event in seen.events if not event.time or not started or event.time > started):
         remedy, hopeless = _REMEDIES[event.reason]
         return Cause(what=event.message or event.reason, remedy=remedy), hopeless
     return None, False
