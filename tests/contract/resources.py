@@ -13,7 +13,7 @@ import yaml
 from jupyter_kuberay.backends.base import Backend
 from jupyter_kuberay.observation import Bundle, Change, ChangeType, Json, Kind, Observation
 
-WAIT_S = 100.0
+WAIT_S = 200.0  # a machine that others use too may need ten times as long as a quiet one
 TOKEN = "0123456789abcdef" * 4
 LABEL = "jupyter-kuberay/name"
 LOADER = "/etc/jupyter-kuberay/loader"

@@ -18,7 +18,7 @@ from .resources import TOKEN, cluster, condition, gone, is_ready, job, until
 
 Fresh = Callable[[str], str]
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(600)]
 
 
 def version(at: Endpoint, token: str) -> int:

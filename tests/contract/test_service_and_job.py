@@ -15,7 +15,7 @@ from .resources import LABEL, condition, gone, job, serve_config, service, until
 
 Fresh = Callable[[str], str]
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(600)]
 
 
 def answers(seen: Observation) -> bool:

@@ -1,0 +1,56 @@
+"""A local backend with folders of its own for each test, and the proof that nothing is left of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from jupyter_kuberay.backends.local import LocalBackend, supervision
+from jupyter_kuberay.backends.local.processes import Birth, end_now, marked
+from jupyter_kuberay.errors import NotFound
+from jupyter_kuberay.observation import Kind
+from tests.contract.resources import gone
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    """A data directory. Whatever a failing test leaves running is ended."""
+    folder = tmp_path / "data"
+    yield folder
+    store = LocalBackend(folder).store
+    for kind in ("RayService", "RayJob", "RayCluster"):
+        for kept in store.all(kind):
+            if birth := supervision.born(store.folder(kind, kept.name)):
+                end_supervisor(birth)
+            end_now(kept.uid)
+
+
+def end_supervisor(birth: Birth) -> None:
+    if birth.alive:
+        os.kill(birth.pid, 9)
+
+
+@pytest_asyncio.fixture
+async def backend(data_dir: Path) -> AsyncIterator[LocalBackend]:
+    """A backend; in the end all that it made is deleted, and nothing may be left."""
+    backend = LocalBackend(data_dir)
+    yield backend
+    for kind in (Kind.JOB, Kind.SERVICE, Kind.CLUSTER):
+        for seen in await backend.list(kind):
+            try:
+                await gone(backend, kind, seen.name)
+            except NotFound:
+                continue
+            assert not marked(seen.resource["metadata"]["uid"]), "processes are left"
+    assert not backend.store.bell.folder.exists(), "the temporary folder is left"
+
+
+def supervisor_of(backend: LocalBackend, name: str, kind: str = "RayCluster") -> Birth:
+    """The process that keeps a resource."""
+    birth = supervision.born(backend.store.folder(kind, name))
+    assert birth is not None and birth.alive
+    return birth
