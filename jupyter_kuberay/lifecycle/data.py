@@ -68,16 +68,17 @@ def prepare(
     kept, left_out = _without_repeats(marked)
     _write(kept, folder)
     lengths = _describe(folder)
-    manifest = {
+    rows_by_split = {split: lengths[split].pop("rows") for split in SPLITS}
+    manifest: Json = {
         "source": source,
         "path": str(folder),
-        "rows": {split: lengths[split].pop("rows") for split in SPLITS},
+        "rows": rows_by_split,
         "left_out": left_out,
         "words": lengths,
         "held_out": held_out,
         "seconds": round(time.monotonic() - started, 1),
     }
-    empty = [split for split, count in manifest["rows"].items() if not count]
+    empty = [split for split, count in rows_by_split.items() if not count]
     if empty:
         raise LifecycleError(f"No document is left for {', '.join(empty)}.", "Give more documents, or a larger held_out.")
     write_json(folder / "manifest.json", manifest)
@@ -125,7 +126,8 @@ def content_key(document: str) -> str:
 
 def mark(batch: pd.DataFrame, held_out: float) -> pd.DataFrame:
     """Add each row's content key and split; the key of a row that lacks a text is ""."""
-    batch = batch.assign(**{column: batch[column].fillna("").astype(str).str.strip() for column in ("document", "summary")})
+    texts = {column: batch[column].astype(object) for column in ("document", "summary")}
+    batch = batch.assign(**{column: found.where(found.notna(), "").astype(str).str.strip() for column, found in texts.items()})
     complete = (batch["document"] != "") & (batch["summary"] != "")
     keys = batch["document"].map(content_key).where(complete, "")
     return batch.assign(key=keys, split=keys.map(lambda key: split_of(key, held_out) if key else ""))

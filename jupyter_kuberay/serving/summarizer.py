@@ -439,4 +439,4 @@ def _not_utf8() -> Refused:
     return Refused(HTTPStatus.BAD_REQUEST, "The text is not UTF-8.", "Encode it as UTF-8 first.")
 
 
-app = Summarizer.bind()
+app = Summarizer.bind()  # type: ignore[attr-defined]
