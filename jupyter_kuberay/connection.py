@@ -65,7 +65,7 @@ class Connection:
         except BaseException:
             self.close()
             raise
-        threading.Thread(target=self._watch, name="jupyter-kuberay-connection", daemon=True).start()
+        threading.Thread(target=self._watch, args=(self._worker,), name="jupyter-kuberay-connection", daemon=True).start()
 
     def close(self) -> None:
         """Disconnect, and give Ray its habits back."""
@@ -156,17 +156,16 @@ class Connection:
 
     # -- ending
 
-    def _watch(self) -> None:
+    def _watch(self, worker: Any) -> None:
         """Notice the end: at once when the head is gone, after Ray's own tries when only the network is."""
-        worker = self._worker
         threading.Thread(target=self._wait_for_data_thread, args=(worker.data_client.data_thread,), daemon=True).start()
-        channel = self._follow(None)
+        channel = self._follow(worker, None)
         while (sign := self._next_sign(channel is worker.channel)) != "closing":
             if sign == "ended" or (sign == "trouble" and knock(self.endpoint) in (Answer.REFUSED, Answer.FORBIDDEN)):
                 self._end()
                 return
             if worker.channel is not channel:  # Ray made a new one while it reconnected.
-                channel = self._follow(channel)
+                channel = self._follow(worker, channel)
 
     def _next_sign(self, settled: bool) -> str:
         try:
@@ -174,11 +173,11 @@ class Connection:
         except queue.Empty:
             return ""
 
-    def _follow(self, before: Any) -> Any:
+    def _follow(self, worker: Any, before: Any) -> Any:
         """Have every change of the channel's state that means trouble put among the signs."""
         import grpc  # type: ignore[import-untyped]
 
-        channel = self._worker.channel
+        channel = worker.channel
         healthy = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.CONNECTING)
         seen_ready = threading.Event()
 
