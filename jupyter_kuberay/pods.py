@@ -77,7 +77,9 @@ def loader_config_map() -> Json:
 def _pod_with_loader(pod: P) -> P:
     path = pod.env.get("PYTHONPATH", "")
     if isinstance(path, SecretKey):
-        raise InvalidSpec("env['PYTHONPATH'] comes from a Secret, so published code cannot be added to it.", "Give its value, or leave it out.")
+        raise InvalidSpec(
+            "env['PYTHONPATH'] comes from a Secret, so published code cannot be added to it.", "Give its value, or leave it out."
+        )
     joined = f"{path}:{LOADER_PATH}" if path else LOADER_PATH
     return pod.changed(env=pod.env | {"PYTHONPATH": joined}, volumes=(*pod.volumes, _LOADER_VOLUME))
 
