@@ -75,3 +75,10 @@ def load_ipython_extension(shell: Any) -> None:
     from jupyter_kuberay.faces.magics import load_ipython_extension
 
     load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext jupyter_kuberay``."""
+    from jupyter_kuberay.faces.magics import unload_ipython_extension
+
+    unload_ipython_extension(shell)

@@ -157,7 +157,10 @@ class Client:
         except NotFound:
             there = [found.name for found in await self.backend.list(kind)]
             what = {Kind.CLUSTER: "cluster", Kind.SERVICE: "service", Kind.JOB: "job"}[kind]
-            none = {Kind.CLUSTER: f"Bring it up: jupyter kuberay up {name}", Kind.SERVICE: "Publish it: jupyter kuberay publish."}
+            none = {
+                Kind.CLUSTER: f"Bring it up: jupyter kuberay up {name}",
+                Kind.SERVICE: f"Publish it: jupyter kuberay publish {name} --app …",
+            }
             hint = f"There are: {', '.join(there)}." if there else none.get(kind, f"There is no {what} at all.")
             raise NotFound(f"There is no {what} {name!r}.", hint) from None
 

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traitlets import Dict, Enum, List, Unicode
+from traitlets import Dict, Enum, List, TraitError, Unicode
 from traitlets.config import Config, SingletonConfigurable
 from traitlets.config.loader import ConfigFileNotFound, JSONFileConfigLoader, PyFileConfigLoader
 
@@ -56,7 +56,7 @@ def load(**overrides: Any) -> KubeRay:
     Raises
     ------
     InvalidSpec
-        A configuration file cannot be read; the message names it.
+        A configuration file cannot be read, or a setting in it cannot be; the message names it.
     """
     from jupyter_core.paths import jupyter_config_path
 
@@ -72,7 +72,12 @@ def load(**overrides: Any) -> KubeRay:
             except Exception as error:
                 where = os.path.join(folder, FILE + suffix)
                 raise InvalidSpec(f"The configuration {where} cannot be read: {error}", "Mend that file, or move it away.") from error
-    return KubeRay(config=config, **overrides)
+    try:
+        return KubeRay(config=config, **overrides)
+    except TraitError as error:
+        raise InvalidSpec(
+            f"A setting cannot be: {error}", f"Mend it in {FILE}.py or .json in one of Jupyter's configuration folders."
+        ) from error
 
 
 def local_data_dir(settings: KubeRay) -> Path:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from jupyter_kuberay.batch.notebook import CLUSTER_VARIABLE, Outcome, Progress, Step, parameters_of, run_notebook
+from jupyter_kuberay.batch.notebook import CLUSTER_VARIABLE, Outcome, Progress, Step, check_notebook, parameters_of, run_notebook
 
-__all__ = ["CLUSTER_VARIABLE", "Outcome", "Progress", "Step", "parameters_of", "run_notebook"]
+__all__ = ["CLUSTER_VARIABLE", "Outcome", "Progress", "Step", "check_notebook", "parameters_of", "run_notebook"]

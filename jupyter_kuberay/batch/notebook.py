@@ -76,9 +76,7 @@ def run_notebook(
     Ctrl-C ends the kernel, and ``target`` holds everything up to there.
     """
     source, target = Path(source).expanduser(), Path(target).expanduser()
-    if not source.is_file():
-        raise NotFound(f"There is no notebook {str(source)!r}.", "Check the path.")
-    _refuse_unknown(source, parameters or {})
+    check_notebook(source, parameters)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -110,11 +108,13 @@ def parameters_of(source: str | os.PathLike[str]) -> set[str]:
 
     Raises
     ------
-    InvalidSpec
-        It is no notebook.
+    NotFound, InvalidSpec
+        There is none, or it is no notebook.
     """
     import nbformat
 
+    if not Path(source).is_file():
+        raise NotFound(f"There is no notebook {os.fspath(source)!r}.", "Check the path.")
     try:
         notebook: Any = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]
     except Exception as error:
@@ -124,12 +124,13 @@ def parameters_of(source: str | os.PathLike[str]) -> set[str]:
     return {name for text in tagged for name in re.findall(r"^([A-Za-z_]\w*)\s*(?::[^=\n]*)?=", text, re.MULTILINE)}
 
 
-def _refuse_unknown(source: Path, parameters: Mapping[str, Any]) -> None:
+def check_notebook(source: str | os.PathLike[str], parameters: Mapping[str, Any] | None = None) -> None:
+    """Raise what `run_notebook` would before it starts a kernel: `NotFound` or `InvalidSpec`."""
     known = parameters_of(source)
-    unknown = sorted(set(parameters) - known)
+    unknown = sorted(set(parameters or ()) - known)
     if unknown:
         hint = f"It has: {', '.join(sorted(known))}." if known else "Tag the cell that has them with 'parameters'."
-        raise InvalidSpec(f"{source.name} has no parameter {', '.join(unknown)}.", hint)
+        raise InvalidSpec(f"{Path(source).name} has no parameter {', '.join(unknown)}.", hint)
 
 
 def _failed(source: Path, target: Path, error: Exception) -> Failed:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -151,8 +152,7 @@ def load_ipython_extension(shell: Any) -> None:
     """Add ``%kuberay`` with its completions, and show our errors and statuses as a person reads them."""
     shell.register_magic_function(lambda line: run(line, shell), "line", "kuberay")
     shell.set_custom_exc((KubeRayError, Interrupted), _show_error)
-    shell.set_hook("complete_command", _complete, str_key="%kuberay")
-    shell.set_hook("complete_command", _complete, str_key="kuberay")
+    shell.set_hook("complete_command", _complete, re_key=r"(.*=\s*)?%?kuberay\s")
     html = shell.display_formatter.formatters["text/html"]
     plain = shell.display_formatter.formatters["text/plain"]
     for module, name in (
@@ -183,6 +183,7 @@ def _as_plain(answer: Any, printer: Any, _: bool) -> None:
 
 def _show_error(shell: Any, kind: type[BaseException], error: BaseException, traceback: Any, tb_offset: int | None = None) -> list[str]:
     """Message and hint instead of a traceback, which ``%tb`` shows."""
+    sys.last_type, sys.last_value, sys.last_traceback = kind, error, traceback
     lines = [f"{kind.__name__}: {getattr(error, 'message', error)}"]
     if getattr(error, "hint", ""):
         lines.append(str(error.hint))  # type: ignore[attr-defined]

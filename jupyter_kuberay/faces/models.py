@@ -222,12 +222,14 @@ def run(
     down afterwards in any case. A cell that raises ends it with code 1; the
     output notebook holds everything up to there.
     """
+    from jupyter_kuberay.batch import check_notebook
     from jupyter_kuberay.faces.answers import NotebookRun
     from jupyter_kuberay.faces.runs import borrowed, check_cluster, run_on
 
     source = Path(notebook)
     target = Path(out) if out else source.with_name(f"{source.stem}-out.ipynb")
     values = {key: _scalar(value) for key, value in parameters}
+    check_notebook(source, values)
     if cluster:
         check_cluster(face, cluster)
         done = run_on(face, cluster, source, target, values)

@@ -37,7 +37,11 @@ class Terminal(Face):
         """Where results go."""
         from rich.console import Console
 
-        return Console(highlight=False, markup=False, emoji=False)
+        class Results(Console):
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError  # rich would end the process by itself
+
+        return Results(highlight=False, markup=False, emoji=False)
 
     @cached_property
     def err(self) -> Console:
