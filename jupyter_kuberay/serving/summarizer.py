@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from http import HTTPStatus
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -132,11 +133,16 @@ class Model:
         return _joined(whole, room)
 
     def _by_tokens(self, text: str, room: int) -> list[tuple[str, int]]:
-        tokens = self._tokens([text])[0]
-        # A piece that begins or ends within a word can have some more tokens than were cut.
+        """Cut between tokens, but never within a character, which can have several."""
+        # A piece that begins or ends within a word can have some more tokens than were counted.
         size = max(1, room - 8)
-        cut = [self.tokenizer.decode(tokens[at : at + size]).strip() for at in range(0, len(tokens), size)]
-        return [(piece, size) for piece in cut if piece]
+        if self.tokenizer.is_fast:
+            starts = [start for start, _ in self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]]
+            cuts = sorted({0, *starts[size::size], len(text)})
+        else:
+            cuts = [*range(0, len(text), max(1, size // 4)), len(text)]
+        pieces = [text[start:end].strip() for start, end in pairwise(cuts)]
+        return [(piece, size) for piece in pieces if piece]
 
     def _lengths(self, texts: list[str]) -> list[int]:
         return [len(tokens) for tokens in self._tokens(texts)]
