@@ -19,6 +19,7 @@ from jupyter_kuberay.backends.local.nodes import (
     worker_groups,
 )
 from jupyter_kuberay.backends.local.ports import NAMES
+from jupyter_kuberay.backends.local.unsupported import only_on_kubernetes
 
 
 def group(
@@ -144,6 +145,28 @@ def test_no_token_of_jupyter_and_no_other_ray_is_inherited():
         "JUPYTER_KUBERAY_MARK": "uid/head",
     }
     assert inherited(given) == {"HOME": "/home/a", "PATH": "/bin"}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"enableInTreeAutoscaling": True}, "Autoscaling"),
+        ({"image": "rayproject/ray:2.40.0-py311"}, "2.40.0"),
+        ({"image": "somebody/else"}, "somebody/else"),
+        ({"nodeSelector": {"zone": "b"}}, "Node selectors"),
+        ({"tolerations": [{"key": "gpu"}]}, "Tolerations"),
+        ({"labels": {"kueue.x-k8s.io/queue-name": "default"}}, "Queues"),
+        ({"image": "rayproject/ray:2.58.0-py311-gpu"}, ""),
+        ({"image": "mirror.example.org/rayproject/ray:2.58.0-py311"}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_only_kubernetes_can_do_is_said_in_a_sentence(change: dict[str, Any], word: str):
+    pod = {key: change[key] for key in ("nodeSelector", "tolerations") if key in change}
+    pod["containers"] = [{"name": "ray", "image": change.get("image", "")}]
+    spec = {"headGroupSpec": {"template": {"spec": pod}}, **{key: change[key] for key in ("enableInTreeAutoscaling",) if key in change}}
+    said = only_on_kubernetes({"metadata": {"labels": change.get("labels", {})}, "spec": spec}, "2.58.0", "3.11")
+    assert len(said) == bool(word) and all(word in sentence for sentence in said)
 
 
 @pytest.mark.parametrize(("given", "expected"), [("a b", "a b"), ("'a b'", "a b"), ('"a', '"a'), ("", "")])

@@ -6,10 +6,12 @@ import asyncio
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from importlib.metadata import version
 from typing import Any
 
 from jupyter_kuberay.backends.local import gpus, ports
@@ -18,6 +20,7 @@ from jupyter_kuberay.backends.local.nodes import HEAD, SIMULATED, Group, head_gr
 from jupyter_kuberay.backends.local.processes import available_memory, end_now, marked, send
 from jupyter_kuberay.backends.local.store import Kept, Store, event
 from jupyter_kuberay.backends.local.told import Member, cluster_status
+from jupyter_kuberay.backends.local.unsupported import only_on_kubernetes
 from jupyter_kuberay.errors import KubeRayError, Refused
 
 Json = dict[str, Any]
@@ -62,7 +65,8 @@ class ClusterKeeper:
         self._events: list[Json] = []
         self._endings: set[asyncio.Task[None]] = set()
         self._first_port = 0
-        self._said: set[str] = set()
+        self._said: set[str] = {each["message"] for each in kept.events}
+        self._hinted = 0  # the generation of the spec that was looked at
 
     @property
     def head(self) -> Member | None:
@@ -89,7 +93,7 @@ class ClusterKeeper:
             self._scale(groups, spec)
             self._look()
             self._place(kept, groups)
-        self._hint(spec)
+        self._hint(kept.resource)
         return min(self.tell(kept, groups), self._again_in())
 
     def try_again(self) -> None:
@@ -301,8 +305,12 @@ class ClusterKeeper:
         self._events = []
         return math.inf
 
-    def _hint(self, spec: Json) -> None:
-        for message in only_on_kubernetes(spec):
+    def _hint(self, resource: Json) -> None:
+        generation = resource["metadata"]["generation"]
+        if generation == self._hinted:
+            return
+        self._hinted = generation
+        for message in only_on_kubernetes(resource, version("ray"), f"{sys.version_info[0]}.{sys.version_info[1]}"):
             if message not in self._said:
                 self._said.add(message)
                 self._events.append(event("NotOnThisMachine", message))
@@ -323,23 +331,6 @@ async def end_politely(mark: str, leaders: Sequence[int], grace: float = _GRACE_
     while marked(mark) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     await asyncio.to_thread(end_now, mark)
-
-
-def only_on_kubernetes(spec: Json) -> list[str]:
-    """What is asked for and cannot be had on one machine, a sentence each. Pure."""
-    said = []
-    if spec.get("enableInTreeAutoscaling"):
-        said.append("Autoscaling works on Kubernetes only: here the number of workers stays as it is asked for.")
-    templates = [spec.get("headGroupSpec") or {}, *(spec.get("workerGroupSpecs") or [])]
-    pods = [(group.get("template") or {}).get("spec") or {} for group in templates]
-    images = sorted({str(container["image"]) for pod in pods for container in pod.get("containers") or [] if container.get("image")})
-    if images:
-        said.append(f"Images work on Kubernetes only: here Ray runs in this Python, and not in {', '.join(images)}.")
-    if any(pod.get("nodeSelector") or pod.get("affinity") for pod in pods):
-        said.append("Node selectors work on Kubernetes only: here there is one machine.")
-    if any(pod.get("tolerations") for pod in pods):
-        said.append("Tolerations work on Kubernetes only: here there is one machine.")
-    return said
 
 
 def _former_failure(kept: Kept) -> tuple[str, str] | None:

@@ -41,6 +41,7 @@ class _Look:
         self._rang = asyncio.Event()
         self._told: dict[str, tuple[tuple[int, ...], Kept | None]] = {}
         self._births: dict[str, tuple[Birth, int]] = {}  # a supervisor, and what is readable when it ended
+        self._missed: set[Birth] = set()
         self._listener = store.bell.listen()
         self._loop.add_reader(self._listener.fileno(), self._hear)
 
@@ -54,13 +55,14 @@ class _Look:
 
     async def changes(self) -> list[Change]:
         self._rang.clear()
-        changes, gone = await asyncio.to_thread(self._compare)
+        changes, gone, births = await asyncio.to_thread(self._compare)
         for name, _ in gone:
             await self._last_moments(name)
-        self._watch_supervisors()
+        self._watch_supervisors(births)
         return changes + [Change(type=ChangeType.DELETED, seen=observed(kept)) for _, kept in gone]
 
-    def _compare(self) -> tuple[list[Change], list[tuple[str, Kept]]]:
+    def _compare(self) -> tuple[list[Change], list[tuple[str, Kept]], dict[str, Birth]]:
+        """What changed, what went, and who keeps what is there."""
         names = self.store.names(self.kind)
         changes = [change for name in names if (change := self._compared(name))]
         gone = []
@@ -68,7 +70,12 @@ class _Look:
             _, kept = self._told.pop(name)
             if kept is not None:
                 gone.append((name, kept))
-        return changes, gone
+        return changes, gone, {name: birth for name in self._told if (birth := self._birth(name))}
+
+    def _birth(self, name: str) -> Birth | None:
+        kept = self.store.find(self.kind, name)
+        root = supervision.root_of(self.store, kept) if kept else None
+        return supervision.born(self.store.folder(*root)) if root else None
 
     def _compared(self, name: str) -> Change | None:
         if not self._alive_or_told(name):
@@ -98,25 +105,27 @@ class _Look:
             supervision.look_after(self.store, root)
         return True
 
-    def _watch_supervisors(self) -> None:
+    def _watch_supervisors(self, wanted: dict[str, Birth]) -> None:
         """Be woken by the end of each supervisor that keeps something here."""
         if not hasattr(os, "pidfd_open"):
             return
-        wanted: dict[str, Birth] = {}
-        for name in self._told:
-            kept = self.store.find(self.kind, name)
-            root = supervision.root_of(self.store, kept) if kept else None
-            birth = supervision.born(self.store.folder(*root)) if root else None
-            if birth is not None:
-                wanted[name] = birth
         for name in [name for name, (birth, _) in self._births.items() if wanted.get(name) != birth]:
             self._forget(name)
         for name, birth in wanted.items():
             if name not in self._births:
-                with suppress(OSError):
+                try:
                     descriptor = os.pidfd_open(birth.pid)
+                except OSError:
+                    descriptor = -1
+                if descriptor >= 0 and birth.alive:
                     self._births[name] = (birth, descriptor)
                     self._loop.add_reader(descriptor, self._supervisor_ended, name)
+                    continue
+                if descriptor >= 0:
+                    os.close(descriptor)
+                if birth not in self._missed:  # it ended since we looked: look once more
+                    self._missed.add(birth)
+                    self._rang.set()
 
     def _supervisor_ended(self, name: str) -> None:
         self._forget(name)
