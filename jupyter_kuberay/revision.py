@@ -65,7 +65,7 @@ class Revision(BaseModel):
     def try_out(self) -> str:
         """The command that tries it out on a cluster."""
         args = {key: value for key, value in self.args.items() if key != "code"}
-        asked = {"args": args, "user_config": {name: self.user_config for name in self.deployments}}
+        asked = {"args": args, "user_config": dict.fromkeys(self.deployments, self.user_config)}
         text = base64.b64encode(json.dumps(asked, separators=(",", ":")).encode()).decode()
         return f"python -m {LOADER_MODULE} try {text} {shlex.quote(self.code)}"
 
