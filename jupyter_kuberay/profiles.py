@@ -34,7 +34,8 @@ class Profile(Spec):
     name: Annotated[str, Field(min_length=1, max_length=63)]
     title: str = ""
     description: str = ""
-    cluster: Json = Field(default={})  # fields of a ClusterSpec; its first worker group is what `workers`, `gpus`, `cpu` and `memory` are about
+    # Fields of a ClusterSpec; its first worker group is what `workers`, `gpus`, `cpu` and `memory` are about.
+    cluster: Json = Field(default={})
     limits: Limits = Limits()
     # On this machine: "if-none" lets Ray count GPUs that are not there when the machine has none at all.
     simulated_gpus: Literal["never", "if-none", "always"] = "never"
