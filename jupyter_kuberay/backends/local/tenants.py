@@ -140,6 +140,8 @@ class JobTenant(_Tenant):
         if self._keeper is None or self._keeper.dashboard is not dashboard:
             self._keeper = JobKeeper(dashboard)
         placed["dashboardURL"] = f"{dashboard.host}:{dashboard.port}"
+        if placed.get("jobDeploymentStatus") == "Initializing" and not placed.get("jobId"):
+            del placed["jobDeploymentStatus"]  # it only waited for its cluster: to the keeper it is new
         told = await self._keeper.reconcile(kept.resource, placed)
         if told.get("jobDeploymentStatus") in ENDED:
             await self._keep_output(dashboard, told)
