@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 Example = tuple[list[int], list[int]]  # a document and its summary, as tokens
 
 SMALL_T5 = "t5-small-from-scratch"
+# How Ray Train is set; it hands these on from the process that calls it.
+_RAY_TRAIN = {
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # importing torch can take minutes where a disk or the processors are busy
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it says everything twice
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # every epoch leaves a checkpoint anyway
+}
 _LONGEST_DOCUMENT = 512  # tokens; of a base model, what it can read
 _LONGEST_SUMMARY = 128
 _DONT_COUNT = -100  # torch's label for what the loss leaves out
@@ -99,6 +105,8 @@ def _fit(folder: Path, settings: Json, workers: int, resources: dict[str, float]
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    for name, value in _RAY_TRAIN.items():
+        os.environ.setdefault(name, value)
     # Not use_gpu=True: it takes NCCL, which simulated GPUs do not have. Each worker sees for itself whether CUDA is there.
     trainer = TorchTrainer(
         _train_on_worker,
@@ -172,7 +180,6 @@ def _train_on_worker(settings: Json) -> None:
         metrics = {"parameters": model.num_parameters(), "losses": losses, "seconds": seconds, "epoch": epoch + 1}
         if rank == 0:
             told = f"loss {losses[-1]['train']}, on held-out reports {losses[-1]['validation']}, {seconds} s"
-            # Not print(): Ray Train has its own, which says everything twice.
             sys.stdout.write(f"epoch {epoch + 1} of {settings['epochs']}: {told}\n")
             sys.stdout.flush()
         _report(metrics, model, tokenizer, rank)
