@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import inspect
 import io
+import os
 import pickle
 import sys
 import threading
@@ -111,6 +112,18 @@ def _without_ours(error: BaseException) -> Any:
 
 
 # -- a function, whole
+
+
+def task(packed: bytes, references: list[Any], output: Any, run: str) -> tuple[str, bytes, list[Any]]:
+    """`call` as a Ray task, which ends with its process when it is cancelled.
+
+    Cancelling interrupts Python, not a C call such as sleep; tasks and actors that were started would go on in one.
+    Ray ends all of them with the process that started them.
+    """
+    try:
+        return call(packed, references, output, run)
+    except KeyboardInterrupt:
+        os._exit(1)
 
 
 def call(packed: bytes, references: list[Any], output: Any, run: str) -> tuple[str, bytes, list[Any]]:

@@ -6,9 +6,11 @@ So a function goes to the cluster and runs there as one Ray task.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import queue
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
@@ -22,7 +24,7 @@ from jupyter_kuberay.provision import runtime_env
 
 T = TypeVar("T")
 
-CANCEL_SECONDS = 10.0  # what a cancelled function has to clean up before its process is ended
+CANCEL_SECONDS = 5.0  # what a cancelled function has to clean up before its process is ended
 LAST_OUTPUT_SECONDS = 2.0
 NOTICE_SECONDS = 10.0  # without a sign that it began, a person is told what it waits for
 
@@ -73,7 +75,7 @@ def run(
         return running.result()
     except KeyboardInterrupt:
         running.cancel()
-        running.settle(CANCEL_SECONDS)
+        running.settle()
         raise
 
 
@@ -96,7 +98,7 @@ def submit(
     import ray
 
     remote.by_value()
-    task = ray.remote(remote.call).options(
+    task = ray.remote(remote.task).options(
         name=getattr(function, "__qualname__", type(function).__name__),
         num_cpus=num_cpus,
         num_gpus=num_gpus,
@@ -131,27 +133,30 @@ class Running(Generic[T]):
         return self._answer.done()
 
     def cancel(self) -> None:
-        """End it and what it started: by a KeyboardInterrupt within it, and by force when that does not help.
+        """End it, and the tasks and actors that it started, and return at once.
 
-        Returns at once; `settle` waits.
+        It gets a KeyboardInterrupt and `CANCEL_SECONDS` to clean up; then its process is ended.
         """
+        if self.done() or self._cancelled:
+            return
+        self._cancelled = True
+        self._interrupt()
+        threading.Thread(target=self.settle, name="jupyter-kuberay-cancel", daemon=True).start()
+
+    def settle(self, seconds: float = CANCEL_SECONDS) -> None:
+        """Wait for the end of what was cancelled, and end its process after ``seconds``."""
+        if not self._ends_within(seconds):
+            self._interrupt(force=True)
+            self._ends_within(seconds)
+
+    def _interrupt(self, *, force: bool = False) -> None:
         import ray
 
-        if not self.done():
-            self._cancelled = True
-            with contextlib.suppress(ConnectionError, KubeRayError):
-                ray.cancel(self._task, recursive=True)
+        with contextlib.suppress(ConnectionError, KubeRayError):
+            ray.cancel(self._task, force=force, recursive=True)
 
-    def settle(self, seconds: float) -> None:
-        """Wait for the end of what was cancelled; after ``seconds`` end its process."""
-        import ray
-
-        with contextlib.suppress(Exception):
-            self._answer.exception(seconds)
-        if not self.done():
-            with contextlib.suppress(ConnectionError, KubeRayError):
-                ray.cancel(self._task, force=True, recursive=True)
-                self._answer.exception(seconds)
+    def _ends_within(self, seconds: float) -> bool:
+        return bool(concurrent.futures.wait([self._answer], timeout=seconds).done)
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for it, print what it prints meanwhile, and return or raise what it did; see `run`.

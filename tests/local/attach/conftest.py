@@ -26,6 +26,8 @@ def client() -> Iterator[Client]:
 
 @pytest.fixture(scope="session")
 def cluster(client: Client) -> Iterator[Cluster]:
+    import ray  # noqa: F401 - takes seconds once, which no test here is about
+
     try:
         yield Cluster.up(SPEC, client=client, timeout=110)
     finally:

@@ -129,7 +129,7 @@ def test_rays_own_calls_go_to_the_cluster(attachment: Attachment):
 
     double = ray.remote(lambda number: 2 * number)
     assert ray.get(double.remote(21)) == 42
-    assert ray.get(ray.remote(os.getpid).remote()) != os.getpid()
+    assert ray.get(ray.remote(lambda: os.getpid()).remote()) != os.getpid()
     assert rays_of_this_process() == []
 
 
@@ -219,7 +219,7 @@ def test_a_lost_head_fails_calls_at_once_and_never_starts_a_ray_here_until_attac
             return 42
 
     keeper = Keeper.remote()
-    pending = ray.remote(time.sleep).remote(1000)
+    pending = ray.remote(lambda: time.sleep(1000)).remote()
     assert ray.get([answer.remote(), keeper.answer.remote()]) == [42, 42]
     waiting = Waiting(pending)
 

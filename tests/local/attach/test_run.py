@@ -274,7 +274,7 @@ def test_one_that_ignores_its_cancelling_is_ended_by_force(attachment: Attachmen
     running = submit(attachment, stubborn)
     wait_until(mark.exists)
     running.cancel()
-    running.settle(seconds=0.5)
+    running.settle(seconds=0.1)
     with pytest.raises(CancelledError):
         running.result(timeout=SOON)
 
