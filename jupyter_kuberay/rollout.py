@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,9 +21,10 @@ from jupyter_kuberay.manifest import NAME, parse_serve_config
 from jupyter_kuberay.observation import API_VERSION, Bundle, ChangeType, Json, Kind, Observation
 from jupyter_kuberay.outcome import explained, failure_of, last_line
 from jupyter_kuberay.revision import Revision
-from jupyter_kuberay.status import JobPhase, Phase, ServiceStatus, job_status, service_status
+from jupyter_kuberay.status import JobPhase, JobStatus, Phase, ServiceStatus, job_status, service_status
 
 TRY_OUT_SECONDS = 300
+_ASK_SERVE_S = 0.25
 _BACK = "The earlier revision is back in and answers."
 
 
@@ -57,27 +58,38 @@ class Clock:
 
 async def first(backend: Backend, bundle: Bundle, wanted: Revision, clock: Clock, timeout: float) -> Observation:
     name = bundle.resource["metadata"]["name"]
-    seen = await backend.create(bundle)
+    made = asyncio.create_task(backend.create(bundle))
     try:
-        clock.tell("cluster", "Asked for.")
         async with asyncio.timeout(timeout):
+            await asyncio.shield(made)
+            clock.tell("cluster", "Asked for.")
             seen = await _answering(backend, name, clock, whole=True)
             await _keep(backend, seen, wanted)
     except TimeoutError:
         status = await _status(backend, name)
-        await _removed(backend, name, clock)
+        await _removed(backend, name, clock, made)
         why = f" {status.cause.what}" if status and status.cause else ""
         raise TimedOut(f"Service {name!r} did not answer within {timeout:.0f} s and was removed.{why}", "Give it more time.") from None
     except BaseException:
-        await asyncio.shield(_removed(backend, name, clock))
+        await asyncio.shield(_removed(backend, name, clock, made))
         raise
     return seen
 
 
-async def _removed(backend: Backend, name: str, clock: Clock) -> None:
-    with suppress(NotFound):
-        await backend.delete(Kind.SERVICE, name)
-    clock.tell("undone", f"Service {name} was not there before, and is removed.")
+async def _removed(backend: Backend, name: str, clock: Clock, made: asyncio.Task[Observation]) -> None:
+    if await _succeeded(made):
+        with suppress(NotFound):
+            await backend.delete(Kind.SERVICE, name)
+        clock.tell("undone", f"Service {name} was not there before, and is removed.")
+
+
+async def _succeeded(task: asyncio.Task[Observation]) -> bool:
+    """Whether something was done in the end. Whoever is cancelled while it is being done cannot know."""
+    try:
+        await task
+    except KubeRayError:
+        return False
+    return True
 
 
 # A new revision
@@ -96,25 +108,26 @@ async def upgrade(
 ) -> Observation:
     before = str(there.spec.get("serveConfigV2") or "")
     after = values.put_in(before, wanted, **options)
-    name, put = there.name, False
+    name = there.name
+    patched: asyncio.Task[Observation] | None = None
     try:
         async with asyncio.timeout(timeout):
             if try_out:
                 await _tried(backend, there, wanted, clock)
-            # From here on it is in, whatever becomes of this call.
-            put = True
-            await asyncio.shield(backend.patch(Kind.SERVICE, name, values.swap(before, after)))
+            patched = asyncio.create_task(backend.patch(Kind.SERVICE, name, values.swap(before, after)))
+            await asyncio.shield(patched)
             clock.tell("put", f"Revision {wanted.number} is put in.")
             seen = await _answering(backend, name, clock)
     except asyncio.CancelledError:
-        if put and keep:
+        is_in = patched is not None and await asyncio.shield(_succeeded(patched))
+        if is_in and keep:
             await asyncio.shield(_keep(backend, there, wanted))
-        clock.tell("kept" if put else "undone", f"Revision {wanted.number} is {'in' if put else 'not in'}.")
+        clock.tell("kept" if is_in else "undone", f"Revision {wanted.number} is {'in' if is_in else 'not in'}.")
         raise
     except Conflict:
         raise Conflict(f"Somebody else changed service {name!r} meanwhile.", "Look at its revisions, and publish again.") from None
     except (Failed, TimeoutError) as error:
-        if not put:
+        if patched is None:
             if isinstance(error, TimeoutError):
                 raise TimedOut(
                     f"Revision {wanted.number} was not tried out within {timeout:.0f} s; nothing was changed.", "Try again."
@@ -151,20 +164,30 @@ async def _tried(backend: Backend, there: Observation, wanted: Revision, clock: 
     labels = {**{key: value for key, value in there.labels.items() if key.startswith("jupyter-kuberay/")}, NAME: job}
     resource = {"apiVersion": API_VERSION, "kind": str(Kind.JOB), "metadata": {"name": job, "labels": labels}, "spec": spec}
     clock.tell("try-out", f"Revision {wanted.number} is tried out on {cluster}.")
-    await backend.create(Bundle(resource=resource))
+    made = asyncio.create_task(backend.create(Bundle(resource=resource)))
     try:
-        async for seen in watched(backend, Kind.JOB, job):
-            status = job_status(seen)
-            if status.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED, JobPhase.STOPPED):
-                break
-        else:
-            raise Failed("The try-out was deleted before it ended.", "Publish again.")
+        await asyncio.shield(made)
+        status = await _ended(backend, job)
     finally:
-        with suppress(NotFound):
-            await asyncio.shield(backend.delete(Kind.JOB, job))
+        await asyncio.shield(_job_gone(backend, job, made))
     if status.phase is not JobPhase.SUCCEEDED:
         raise explained(failure_of(status.message), f"Revision {wanted.number} did not pass its try-out", "Nothing was changed.")
     clock.tell("try-out", f"Revision {wanted.number} passed.")
+
+
+async def _job_gone(backend: Backend, job: str, made: asyncio.Task[Observation]) -> None:
+    if await _succeeded(made):
+        with suppress(NotFound):
+            await backend.delete(Kind.JOB, job)
+
+
+async def _ended(backend: Backend, job: str) -> JobStatus:
+    async with aclosing(watched(backend, Kind.JOB, job)) as states:
+        async for seen in states:
+            status = job_status(seen)
+            if status.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED, JobPhase.STOPPED):
+                return status
+    raise Failed("The try-out was deleted before it ended.", "Publish again.")
 
 
 async def _keep(backend: Backend, service: Observation, wanted: Revision) -> None:
@@ -178,33 +201,49 @@ async def _keep(backend: Backend, service: Observation, wanted: Revision) -> Non
 
 async def _answering(backend: Backend, name: str, clock: Clock, *, whole: bool = False) -> Observation:
     """The service once what it was asked for last runs; `Failed` when it will not. ``whole``: the cluster is new, too."""
-    async for seen in watched(backend, Kind.SERVICE, name):
-        status = service_status(seen)
-        failed = [each for each in status.applications if each.state == "DEPLOY_FAILED"]
-        if failed and (whole or await _is_about_the_latest(backend, seen, status)):
-            raise explained(failed[0].message, "The application does not start")
-        if status.settled and await _is_about_the_latest(backend, seen, status):
-            clock.tell("ready", "It answers.")
-            return seen
-        if status.phase is Phase.FAILED and not failed and status.cause:
-            raise Failed(f"Service {name!r} failed: {status.cause.what}", status.cause.remedy)
-        if status.cause:
-            clock.tell("cluster" if whole and not status.applications else "ready", last_line(status.cause.what))
+    async with aclosing(watched(backend, Kind.SERVICE, name)) as states:
+        async for seen in states:
+            status = service_status(seen)
+            failed = [each for each in status.applications if each.state == "DEPLOY_FAILED"]
+            if status.settled or failed:
+                state, message = await _at_serve(backend, seen, status)
+                if state == "DEPLOY_FAILED":
+                    raise explained(message or failed[0].message, "The application does not start")
+                if state == "RUNNING" and status.settled:
+                    clock.tell("ready", "It answers.")
+                    return seen
+            elif status.phase is Phase.FAILED and status.cause:
+                raise Failed(f"Service {name!r} failed: {status.cause.what}", status.cause.remedy)
+            if status.cause:
+                clock.tell("cluster" if whole and not status.applications else "ready", last_line(status.cause.what))
     raise NotFound(f"Service {name!r} was deleted meanwhile.", "Publish it again.")
 
 
-async def _is_about_the_latest(backend: Backend, seen: Observation, status: ServiceStatus) -> bool:
-    """Whether Serve itself has the configuration that is asked for: KubeRay's observedGeneration runs ahead of it."""
+async def _at_serve(backend: Backend, seen: Observation, status: ServiceStatus) -> tuple[str, str]:
+    """What Serve itself makes of the configuration that is asked for, once it makes up its mind; state and message.
+
+    KubeRay's status runs ahead of Serve (observedGeneration) and behind it (the applications' states), and nothing
+    tells when Serve changes: so it is asked, for as long as it has something else or is still at it.
+    """
     from jupyter_kuberay.backends.local.dashboard import Dashboard
 
-    try:
-        async with backend.reach(status.cluster, DASHBOARD_PORT) as at:
-            details = await Dashboard(at.host, at.port, at.token).applications()
-    except (Forbidden, NotFound, Unreachable):
-        return True  # then the status is all that can be known
     wanted = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))["applications"]
-    found = details.get("applications") or {}
-    return all(_same(each, (found.get(str(each.get("name"))) or {}).get("deployed_app_config") or {}) for each in wanted)
+    while True:
+        try:
+            async with backend.reach(status.cluster, DASHBOARD_PORT) as at:
+                found = (await Dashboard(at.host, at.port, at.token).applications()).get("applications") or {}
+        except (Forbidden, NotFound, Unreachable):
+            failed = next((each for each in status.applications if each.state == "DEPLOY_FAILED"), None)
+            return ("DEPLOY_FAILED", failed.message) if failed else ("RUNNING", "")  # the status is all that can be known
+        there = [found.get(str(each.get("name"))) or {} for each in wanted]
+        if all(_same(each, at_serve.get("deployed_app_config") or {}) for each, at_serve in zip(wanted, there, strict=True)):
+            for state in ("DEPLOY_FAILED", "RUNNING"):
+                some = [each for each in there if each.get("status") == state]
+                if len(some) == len(there) or (some and state == "DEPLOY_FAILED"):
+                    return state, str(some[0].get("message") or "")
+        if not status.settled:
+            return "DEPLOYING", ""  # the watch tells when there is more to see
+        await asyncio.sleep(_ASK_SERVE_S)
 
 
 def _same(wanted: Json, deployed: Json) -> bool:
@@ -214,7 +253,7 @@ def _same(wanted: Json, deployed: Json) -> bool:
     )
 
 
-async def watched(backend: Backend, kind: Kind, name: str) -> AsyncIterator[Observation]:
+async def watched(backend: Backend, kind: Kind, name: str) -> AsyncGenerator[Observation, None]:
     """Each state of one resource, from now until it is gone."""
     async with aclosing(backend.watch(kind)) as changes:  # type: ignore[type-var]
         there = False

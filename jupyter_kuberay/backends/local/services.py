@@ -45,7 +45,8 @@ class ServiceKeeper:
             wanted = adapted(str(resource["spec"].get("serveConfigV2") or ""), self.serve_port)
             details = await self._bring(wanted)
         except ValueError as error:
-            wanted, details, self._refusal = {"applications": []}, await self._details(), ("ValidationFailed", str(error))
+            self._put, self._refusal = "", ("ValidationFailed", str(error))
+            wanted, details = {"applications": []}, await self._details()
         except KubeRayError as error:
             self.again_in = _DEPLOYING_S
             return _ready({**status, "numServeEndpoints": 0}, resource, False, "ServeUnreachable", error.message)

@@ -1,0 +1,343 @@
+"""Publishing on this machine, through the same strings as on Kubernetes: one service for all tests, one without."""
+
+import asyncio
+import json
+import textwrap
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from contextlib import suppress
+
+import pytest
+import pytest_asyncio
+
+from jupyter_kuberay.backends.local import LocalBackend
+from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, NotFound
+from jupyter_kuberay.observation import Bundle, Kind
+from jupyter_kuberay.publishing import publish, revisions, rollback, unpublish
+from jupyter_kuberay.spec import ClusterSpec, HeadSpec
+from jupyter_kuberay.status import JobPhase, job_status, service_status
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+
+APP = """
+    from ray import serve
+    from words import greeting
+
+    EXAMPLE = "/?name=Ada"
+
+    @serve.deployment(ray_actor_options={"num_cpus": 0.1})
+    class Tiny:
+        def reconfigure(self, user_config):
+            if user_config["model"] == "missing":
+                raise FileNotFoundError("there are no weights at 'missing'")
+            self.config = user_config
+
+        def try_out(self):
+            return greeting
+
+        async def __call__(self, request):
+            return {"greeting": greeting, **self.config}
+
+    app = Tiny.bind()
+"""
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("code")
+    (folder / "tiny.py").write_text(textwrap.dedent(APP))
+    (folder / "words.py").write_text("greeting = 'Hello'\n")
+    (folder / "broken.py").write_text("import words\nimport nonexistent_thing\nfrom tiny import app\n")
+    (folder / "loud.py").write_text(textwrap.dedent(APP).replace("return {", "return {'loud': True, "))
+    (folder / "large.py").write_text("from tiny import app\nfrom bulk import bulk\n")
+    (folder / "bulk").mkdir()
+    # Digits of a hash, which no zip makes much smaller.
+    import hashlib
+
+    text = "".join(hashlib.sha256(str(number).encode()).hexdigest() for number in range(4000))
+    (folder / "bulk" / "__init__.py").write_text(f"bulk = '{text}'\n")
+    image = folder / "image"
+    image.mkdir()
+    (image / "in_image.py").write_text(textwrap.dedent(APP).replace("from words import greeting", "greeting = 'From the image'"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster(code):
+    # Beside other tests, Ray's dashboard needs more than its 30 s now and then, and ends the head when it does.
+    env = {"PYTHONPATH": str(code / "image"), "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "120"}
+    return ClusterSpec(name="tiny", ray_version="2.58.0", head=HeadSpec(cpu="2", env=env))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def backend(tmp_path_factory):
+    made = LocalBackend(tmp_path_factory.mktemp("data"))
+    yield made
+    for each in await made.list(Kind.SERVICE):
+        with suppress(NotFound):
+            await unpublish(made, each.name)
+    await made.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def first(backend, code, cluster):
+    return await publish(backend, "tiny", app=f"{code}/tiny.py:app", model="m1", cluster=cluster, replicas=2, who="ada", why="a start")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def service(backend, code, first):
+    """The service, whatever the test before has put into it."""
+
+    async def put(app="tiny.py:app", model="m1", **more):
+        return await publish(backend, "tiny", app=f"{code}/{app}", model=model, **more)
+
+    put.url = first.url
+    return put
+
+
+async def ask(url):
+    def get():
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return json.loads(response.read())
+
+    return await asyncio.to_thread(get)
+
+
+async def test_an_application_that_cannot_be_imported_is_told_and_nothing_is_left_of_it(backend, code, cluster):
+    began = time.monotonic()
+    with pytest.raises(Failed, match=r"No module named 'nonexistent_thing' \(broken.py, line 2\)"):
+        await publish(backend, "broken", app=f"{code}/broken.py:app", model="m1", cluster=cluster)
+    print(f"told after {time.monotonic() - began:.1f} s")
+    await gone(backend, Kind.SERVICE, "broken")
+    assert await backend.list(Kind.CLUSTER) == []
+
+
+async def test_a_publication_that_is_cancelled_leaves_no_half_made_service(backend, code, cluster):
+    steps = []
+    task = asyncio.create_task(publish(backend, "halfway", app=f"{code}/tiny.py:app", model="m1", cluster=cluster, progress=steps.append))
+    async with asyncio.timeout(20):
+        async for change in backend.watch(Kind.CLUSTER):
+            if change.seen is not None:
+                break
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await gone(backend, Kind.SERVICE, "halfway")
+    assert (steps[-1].phase, "removed" in steps[-1].message) == ("undone", True)
+    assert await backend.list(Kind.CLUSTER) == []
+
+
+async def test_what_cannot_be_right_makes_nothing(backend, code, cluster):
+    with pytest.raises(InvalidSpec, match="no cluster to make it on"):
+        await publish(backend, "nothing", app=f"{code}/tiny.py:app", model="m1")
+    with pytest.raises(InvalidSpec, match="no 'nothing'"):
+        await publish(backend, "nothing", app=f"{code}/tiny.py:nothing", model="m1", cluster=cluster)
+    with pytest.raises(InvalidSpec, match="not for you to set"):
+        await publish(backend, "nothing", app=f"{code}/tiny.py:app", settings={"revision": 3}, cluster=cluster)
+    assert [each.name for each in await backend.list(Kind.SERVICE)] in ([], ["tiny"])
+
+
+async def test_the_first_revision_answers_at_the_address_that_is_given(backend, first):
+    assert await ask(first.url) == {"greeting": "Hello", "model": "m1", "revision": 1}
+    assert first.call == f"curl '{first.url}/?name=Ada'"
+    assert first.url.startswith("http://127.0.0.1:")
+    assert [step.phase for step in first.timeline][:: len(first.timeline) - 1] == ["code", "ready"]
+    status = service_status(await backend.get(Kind.SERVICE, "tiny"))
+    assert (status.revision, status.model, status.settled) == (1, "m1", True)
+
+
+async def test_new_weights_are_taken_over_in_place_and_no_request_fails(service, backend):
+    before = await service(model="m1")
+    answers, stop = Counter(), asyncio.Event()
+
+    async def client():
+        while not stop.is_set():
+            try:
+                answers[(await ask(service.url))["model"]] += 1
+            except (OSError, urllib.error.URLError) as error:
+                answers[repr(error)] += 1
+
+    clients = [asyncio.create_task(client()) for _ in range(4)]
+    replicas = await pids(backend)
+    after = await service(model="m2", try_out=False)
+    took = [step.seconds for step in after.timeline if step.phase in ("put", "ready")]
+    assert (await ask(service.url))["model"] == "m2"
+    stop.set()
+    await asyncio.gather(*clients)
+    print(f"{sum(answers.values())} requests, new answers {took[-1] - took[0]:.1f} s after the put")
+    assert set(answers) == {"m1", "m2"}
+    assert await pids(backend) == replicas
+    assert after.revision.number == before.revision.number + 1
+
+
+async def test_new_code_replaces_replicas_and_settings_go_along(service):
+    loud = await service("loud.py:app", settings={"beams": 4})
+    expected = {"loud": True, "greeting": "Hello", "model": "m1", "beams": 4, "revision": loud.revision.number}
+    assert await ask(service.url) == expected
+
+
+async def test_a_revision_that_does_not_pass_its_try_out_changes_nothing(service, backend):
+    good = await service(model="m3")
+    config = (await backend.get(Kind.SERVICE, "tiny")).spec["serveConfigV2"]
+    with pytest.raises(Failed, match=r"did not pass its try-out: FileNotFoundError: there are no weights.*Nothing was changed"):
+        await service(model="missing")
+    with pytest.raises(Failed, match=r"try-out: ModuleNotFoundError.*'nonexistent_thing' \(broken.py, line 2\)"):
+        await service("broken.py:app")
+    assert (await backend.get(Kind.SERVICE, "tiny")).spec["serveConfigV2"] == config
+    assert (await ask(service.url))["model"] == "m3"
+    assert [each.number for each in await revisions(backend, "tiny") if each.current] == [good.revision.number]
+    assert await backend.list(Kind.JOB) == []
+
+
+async def test_a_revision_that_does_not_start_without_having_been_tried_out_is_taken_back(service, backend):
+    await service(model="m4")
+    steps = []
+    with pytest.raises(Failed, match=r"nonexistent_thing.*The earlier revision is back in"):
+        await service("broken.py:app", try_out=False, progress=steps.append)
+    assert steps[-1].phase == "undone"
+    assert (await ask(service.url))["model"] == "m4"
+
+
+async def test_rolling_back_puts_the_revision_before_in_or_the_one_that_is_named(service, backend):
+    one = await service(model="m5", why="the good one", metrics={"rougeL": 0.9})
+    two = await service("loud.py:app", model="m6")
+    back = await rollback(backend, "tiny")
+    assert back.revision.number == one.revision.number
+    assert await ask(service.url) == {"greeting": "Hello", "model": "m5", "revision": one.revision.number}
+    await rollback(backend, "tiny", to=two.revision.number)
+    assert (await ask(service.url))["loud"]
+    kept = {each.number: each for each in await revisions(backend, "tiny")}
+    assert (kept[one.revision.number].why, kept[one.revision.number].metrics) == ("the good one", {"rougeL": 0.9})
+    assert [number for number, each in kept.items() if each.current] == [two.revision.number]
+    with pytest.raises(NotFound, match="no revision 99"):
+        await rollback(backend, "tiny", to=99)
+
+
+async def test_an_upgrade_that_is_cancelled_is_either_in_or_not_and_says_which(service, backend):
+    before = await service(model="m7")
+    steps, put = [], asyncio.Event()
+
+    def listen(step):
+        steps.append(step)
+        if step.phase == "put":
+            put.set()
+
+    task = asyncio.create_task(service(model="m8", progress=listen))
+    while not steps or steps[-1].phase != "try-out":
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (steps[-1].phase, steps[-1].message) == ("undone", f"Revision {before.revision.number + 1} is not in.")
+    task = asyncio.create_task(service(model="m9", progress=listen, try_out=False))
+    await asyncio.wait_for(put.wait(), 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (steps[-1].phase, steps[-1].message) == ("kept", f"Revision {before.revision.number + 1} is in.")
+    assert [each.model for each in await revisions(backend, "tiny") if each.current] == ["m9"]
+    await answers(service.url, "m9")
+
+
+async def test_of_two_who_publish_at_once_one_is_told(service, backend):
+    await service(model="m10")
+    one, other = await asyncio.gather(service(model="m11", try_out=False), service(model="m12", try_out=False), return_exceptions=True)
+    refused = [each for each in (one, other) if isinstance(each, Exception)]
+    assert [type(each) for each in refused] == [Conflict]
+    await answers(service.url, "m12" if refused == [one] else "m11")
+
+
+async def test_an_application_in_the_image_is_named_by_its_import_path(service, backend):
+    published = await publish(backend, "tiny", app="in_image:app", model="m13", code=False, deployments=["Tiny"])
+    assert (await ask(service.url))["greeting"] == "From the image"
+    assert (published.revision.code, published.revision.sha256) == ("", "")
+
+
+async def test_code_that_is_too_large_for_the_configuration_goes_to_an_address(service, tmp_path):
+    with pytest.raises(InvalidSpec, match=r"KiB fit into.*code_store"):
+        await service("large.py:app")
+    published = await service("large.py:app", model="m14", code_store=f"file://{tmp_path}/store")
+    assert published.revision.code == f"file://{tmp_path}/store/{published.revision.sha256}.zip"
+    assert (await ask(service.url))["model"] == "m14"
+
+
+async def test_a_malformed_configuration_is_told_and_what_ran_runs_on(service, backend):
+    await service(model="m15")
+    config = (await backend.get(Kind.SERVICE, "tiny")).spec["serveConfigV2"]
+    await backend.patch(Kind.SERVICE, "tiny", [{"op": "replace", "path": "/spec/serveConfigV2", "value": "a: [b\nc: :"}])
+    status = await until(backend, Kind.SERVICE, "tiny", lambda seen: reason(seen) == "ValidationFailed")
+    assert "not YAML" in next(each["message"] for each in status.status["conditions"] if each["type"] == "Ready")
+    assert (await ask(service.url))["model"] == "m15"
+    await backend.patch(Kind.SERVICE, "tiny", [{"op": "replace", "path": "/spec/serveConfigV2", "value": config}])
+    await until(backend, Kind.SERVICE, "tiny", lambda seen: service_status(seen).settled)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "phase", "words"),
+    [
+        ("echo $((6*7))", JobPhase.SUCCEEDED, "finished successfully"),
+        ("python -c 'print(1/0)'", JobPhase.FAILED, "ZeroDivisionError"),
+        ("sleep 60", JobPhase.FAILED, "activeDeadlineSeconds"),
+    ],
+)
+async def test_a_job_runs_on_the_cluster_of_the_service(entrypoint, phase, words, backend, first):
+    cluster = service_status(await backend.get(Kind.SERVICE, "tiny")).cluster
+    name = f"job-{phase.lower()}-{len(entrypoint)}"
+    spec = {"entrypoint": entrypoint, "clusterSelector": {"ray.io/cluster": cluster}, "submissionMode": "HTTPMode"}
+    spec |= {"activeDeadlineSeconds": 3} if "sleep" in entrypoint else {}
+    await backend.create(Bundle(resource={"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": name}, "spec": spec}))
+    seen = await until(backend, Kind.JOB, name, lambda seen: job_status(seen).phase not in (JobPhase.PENDING, JobPhase.RUNNING))
+    assert job_status(seen).phase is phase
+    assert words in seen.status["message"]
+    await backend.delete(Kind.JOB, name)
+    await gone(backend, Kind.JOB, name)
+
+
+async def test_unpublishing_leaves_nothing(backend, first):
+    await unpublish(backend, "tiny")
+    for kind in Kind:
+        assert await backend.list(kind) == []
+    with pytest.raises(NotFound, match="no service at all"):
+        await revisions(backend, "tiny")
+    with pytest.raises(urllib.error.URLError):
+        await ask(first.url)
+
+
+async def pids(backend):
+    """The replicas' actors, which stay when they are only reconfigured."""
+    from jupyter_kuberay.backends.base import DASHBOARD_PORT
+    from jupyter_kuberay.backends.local.dashboard import Dashboard
+
+    cluster = service_status(await backend.get(Kind.SERVICE, "tiny")).cluster
+    async with backend.reach(cluster, DASHBOARD_PORT) as at:
+        details = await Dashboard(at.host, at.port, at.token).applications()
+    return sorted(replica["actor_id"] for replica in details["applications"]["tiny"]["deployments"]["Tiny"]["replicas"])
+
+
+def reason(seen):
+    return next((each["reason"] for each in seen.status.get("conditions") or [] if each["type"] == "Ready"), "")
+
+
+async def until(backend, kind, name, is_so, seconds=60):
+    async with asyncio.timeout(seconds):
+        async for change in backend.watch(kind):
+            if change.seen is not None and change.seen.name == name and is_so(change.seen):
+                return change.seen
+    raise AssertionError("a watch does not end by itself")
+
+
+async def gone(backend, kind, name, seconds=30):
+    async with asyncio.timeout(seconds):
+        async for change in backend.watch(kind):
+            if change.type == "deleted" and change.seen.name == name:
+                return
+            if change.type == "synced" and name not in [each.name for each in await backend.list(kind)]:
+                return
+
+
+async def answers(url, model, seconds=30):
+    async with asyncio.timeout(seconds):
+        while (await ask(url))["model"] != model:
+            pass
