@@ -141,7 +141,7 @@ class Client:
             _refuse_another(spec, there)
             if status.phase is Phase.FAILED:
                 await self.suspend(spec.name)
-                await self.wait(spec.name, until=lambda now: now.phase is Phase.SUSPENDED and not now.nodes, timeout=timeout)
+                await self.wait(spec.name, until=lambda now: now.phase is Phase.SUSPENDED, timeout=timeout)
             if status.phase is Phase.FAILED or there.spec.get("suspend"):
                 await self.resume(spec.name)
             return False
@@ -336,7 +336,9 @@ def _refuse_another(spec: ClusterSpec, there: Observation) -> None:
 
 
 def _comparable(spec: ClusterSpec) -> Json:
-    return spec.model_dump(mode="json", exclude={"suspend", "user"})
+    fields = spec.model_dump(mode="json", exclude={"suspend", "user"})
+    fields["overrides"].pop("suspend", None)  # "suspend: false", where something was resumed, says nothing
+    return fields
 
 
 def differences(before: Any, after: Any, path: str = "") -> list[tuple[str, Any, Any]]:

@@ -228,7 +228,7 @@ def _cluster_phase(seen: Observation, ready: dict[str, int], wanted: dict[str, i
     if _deleting(seen):
         return Phase.STOPPING
     if seen.spec.get("suspend"):
-        return Phase.STOPPING if any(node.ready for node in seen.nodes) else Phase.SUSPENDED
+        return Phase.STOPPING if any(node.ready for node in seen.nodes) or not _noticed(seen) else Phase.SUSPENDED
     if head_ready and all(ready[group] >= count for group, count in wanted.items()):
         return Phase.READY
     if hopeless:
@@ -239,7 +239,7 @@ def _cluster_phase(seen: Observation, ready: dict[str, int], wanted: dict[str, i
 
 
 def _cluster_cause(seen: Observation, ready: dict[str, int], wanted: dict[str, int]) -> tuple[Cause, bool]:
-    if str(seen.status.get("state") or "").lower() == "failed":
+    if str(seen.status.get("state") or "").lower() == "failed" and _noticed(seen):
         reason, message = _failed_words(seen)
         remedy, _ = _REMEDIES.get(reason, (_FAILED_REMEDY, True))
         return Cause(what=message, remedy=remedy), True
@@ -345,6 +345,12 @@ def _common(seen: Observation) -> Json:
 
 def _annotation(seen: Observation, name: str) -> str:
     return str((seen.resource["metadata"].get("annotations") or {}).get(f"{PREFIX}/{name}", ""))
+
+
+def _noticed(seen: Observation) -> bool:
+    """Whether the status is about what is asked for now, and not about what was before."""
+    generation = seen.resource["metadata"].get("generation", 0)
+    return int(seen.status.get("observedGeneration", generation)) >= int(generation)
 
 
 def _deleting(seen: Observation) -> bool:

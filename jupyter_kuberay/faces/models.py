@@ -249,7 +249,7 @@ def _scalar(text: str) -> Any:
 
 
 @command(SECTION, shows=False)
-@click.option("--model", default="", metavar="MODEL", help="A seq2seq model by name or path instead of one trained here.")
+@click.option("--model", default="", metavar="MODEL", help="A seq2seq model by name or path, to be trained further.")
 @click.option("--run-dir", default="", metavar="PATH", type=click.Path(file_okay=False), help="Where all of it goes; default: runs/.")
 @options.profile
 @click.option("--keep", is_flag=True, help="Leave cluster and service running.")

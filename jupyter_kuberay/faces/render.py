@@ -67,7 +67,7 @@ def _print(shown: View, console: Console) -> None:
             out.print(table)
     for piece in shown.below:
         if isinstance(piece, Code):
-            console.out("\n" + "\n".join("    " + line for line in piece.text.splitlines()) + "\n", highlight=False)
+            console.out("\n" + "\n".join(("    " + line).rstrip() for line in piece.text.splitlines()) + "\n", highlight=False)
         else:
             console.print(Text(piece.text, style=_STYLES[piece.mood]), soft_wrap=not console.is_terminal)
 

@@ -28,7 +28,9 @@ def check_cluster(face: Face, name: str) -> None:
     """Raise `NotFound` or `Conflict` unless a notebook can run on it now."""
     status = run_sync(face.client.cluster(name))
     if not status.usable:
-        cause = status.cause.what if status.cause else ""
+        from jupyter_kuberay.faces.view import brief
+
+        cause = brief(status.cause.what) if status.cause else ""
         raise Conflict(f"Cluster {name!r} is {status.phase}. {cause}".rstrip(), f"Bring it up first: jupyter kuberay up {name}")
 
 

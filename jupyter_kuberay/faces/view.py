@@ -50,6 +50,7 @@ class View:
     below: tuple[Words | Code, ...] = ()
 
 
+_LONGEST_LINE = 200
 _MOODS = {Phase.READY: Mood.GOOD, Phase.FAILED: Mood.BAD, Phase.DEGRADED: Mood.BAD, Phase.SUSPENDED: Mood.FAINT}
 
 
@@ -141,9 +142,10 @@ def _causes(answer: ClusterStatus | ServiceStatus, before: str = "") -> list[Wor
 
 
 def brief(text: str) -> str:
-    """In one line: of the last words of a log, the first and the last."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " … ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
+    """In one line: of the last words of a log, the first and the last, and not all of these."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    ends = [line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…" for line in (*lines[:1], *lines[-1:])]
+    return " … ".join(dict.fromkeys(ends))
 
 
 def workers(answer: ClusterStatus) -> str:

@@ -1,0 +1,145 @@
+"""The demo's orchestration, with notebooks of this test instead of the lifecycle's (those `make demo` runs)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jupyter_kuberay.backends.local.processes import marked
+
+from .conftest import CommandLine, Write
+
+pytestmark = pytest.mark.timeout(400)
+
+PUBLISH = """
+import jupyter_kuberay as jk
+published = jk.publish(service, app=app, model=run_dir)
+"""
+APP = """
+from ray import serve
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0})
+class Echo:
+    def __init__(self):
+        self.model = ""
+
+    def reconfigure(self, config):
+        self.model = config["model"]
+
+    async def __call__(self, request: Request):
+        return JSONResponse("In short: " + request.query_params["text"][:20])
+
+
+app = Echo.bind()
+"""
+EVALUATED = """
+import json, pathlib
+run = pathlib.Path(run_dir)
+(run / "evaluation").mkdir(parents=True)
+(run / "model").mkdir()
+(run / "evaluation.json").write_text(json.dumps({"reports": 7, "scores": {"model": {"rougeL": 0.5}, "lead1": {"rougeL": 0.25}}}))
+import pyarrow as pa, pyarrow.parquet as pq
+pq.write_table(pa.table({"document": ["A disk was full."], "summary": ["Full disk."]}), run / "evaluation" / "summaries.parquet")
+"""
+MAIN = """
+import sys
+from pathlib import Path
+from jupyter_kuberay.faces import cli, demo
+class Short(demo.Demo):
+    def __init__(self, face, **options):
+        super().__init__(face, folder=Path(sys.argv[1]), notebooks=tuple(sys.argv[2].split(",")), **options)
+demo.Demo = Short
+cli.main(sys.argv[3:])
+"""
+
+
+@contextmanager
+def demo(kuberay: CommandLine, folder: Path, notebooks: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", MAIN, str(folder), notebooks, "demo", "--run-dir", str(folder / "run"), *words]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=kuberay.environment, cwd=folder, stdin=subprocess.DEVNULL
+    ) as process:
+        yield process
+
+
+def uids(kuberay: CommandLine) -> list[str]:
+    return [str(kept.uid) for kind in ("RayService", "RayCluster") for kept in kuberay.backend.store.all(kind)]
+
+
+def test_it_runs_the_notebooks_asks_the_service_twice_says_where_things_lie_and_leaves_nothing(
+    kuberay: CommandLine, write: Write, tmp_path: Path
+) -> None:
+    before = set(uids(kuberay))
+    (tmp_path / "echo_app.py").write_text(APP)
+    write("1_look", "import jupyter_kuberay as jk\nprint(jk.connect().run(sum, [1, 2]))")
+    write("2_evaluate", EVALUATED, parameters="run_dir = ''")
+    write("3_publish", f"app = {str(tmp_path / 'echo_app.py')!r} + ':app'\n{PUBLISH}", parameters="run_dir = ''\nservice = ''")
+    with demo(kuberay, tmp_path, "1_look,2_evaluate,3_publish") as process:
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+    for name in ("1_look", "2_evaluate", "3_publish"):
+        assert f"{name}: " in said
+        assert (tmp_path / "run" / "notebooks" / f"{name}.ipynb").exists()
+    assert "A disk was full." in said and "Full disk." in said
+    assert "In short: A disk was full." in said and "In short: A large language mod" in said
+    assert "outside the small model's training data" in said
+    assert said.count(" ms over HTTP") == 2
+    assert "ROUGE-L on 7 held-out reports: 0.500 (Lead-1 has 0.250)" in said
+    assert f"{tmp_path}" in said or "run/notebooks" in said
+    assert "were taken down again" in said
+    assert set(uids(kuberay)) == before
+
+
+def test_a_notebook_that_fails_ends_it_with_code_1_and_leaves_nothing(kuberay: CommandLine, write: Write, tmp_path: Path) -> None:
+    before = set(uids(kuberay))
+    write("1_broken", "1 / 0")
+    with demo(kuberay, tmp_path, "1_broken") as process:
+        _, said = process.communicate()
+        assert process.returncode == 1
+    assert "1_broken.ipynb failed in cell [1]" in said
+    assert "was taken down." in said
+    assert set(uids(kuberay)) == before
+
+
+def test_ctrl_c_leaves_nothing_and_says_so(kuberay: CommandLine, write: Write, tmp_path: Path) -> None:
+    before = set(uids(kuberay))
+    write("1_long", "import time\ntime.sleep(600)")
+    with demo(kuberay, tmp_path, "1_long") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("1_long: 0 of 1"):
+                break
+        (uid,) = set(uids(kuberay)) - before
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait() == 130
+    assert "Interrupted in 1_long.ipynb" in said and "was taken down." in said
+    assert not marked(uid)
+    assert set(uids(kuberay)) == before
+
+
+def test_what_is_missing_is_said_before_anything_is_started(kuberay: CommandLine, tmp_path: Path) -> None:
+    before = set(uids(kuberay))
+    with demo(kuberay, tmp_path, "9_nowhere") as process:
+        _, said = process.communicate()
+        assert process.returncode == 1
+    assert "9_nowhere" in said
+    assert set(uids(kuberay)) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_run_folder_that_cannot_be_written_is_said_before_anything_is_started(kuberay: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o500)
+    with demo(kuberay, tmp_path, "") as process:
+        _, said = process.communicate()
+    assert process.returncode == 1 and "--run-dir" in said
