@@ -29,7 +29,11 @@ _SOON_S, _PLACE_S, _GRACE_S = 0.02, 1.0, 3.0
 _LONGEST_WAIT_S = 60.0
 _STARTED = b"Ray runtime started."
 _TAKEN = (b"ddress already in use", b"Failed to bind", b"is already in use", b"is occupied")
-_LATE = (b"timed out during startup", b"wait_for_module_ready")  # Ray gives its parts 30 s; on a busy machine that can be too few
+_LATE = (
+    b"timed out during startup",
+    b"wait_for_module_ready",
+    b"Failed to start the dashboard",
+)  # Ray gives its parts 30 s; on a busy machine that can be too few
 _TRIES = 3  # of a head that did not get as far as being ready
 
 

@@ -81,7 +81,8 @@ class Launcher:
             "DASHBOARD_METRIC_PORT": str(block["dashboard-metrics"]),
             # On a busy machine 30 s can be too few.
             "RAY_NUM_REDIS_GET_RETRIES": "60",
-            "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "120",
+            "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "180",
+            "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "200",
             # A job's `python` is the one that Ray runs in.
             "PATH": os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath))),
         }
