@@ -102,6 +102,7 @@ def train(
 
 
 def _fit(folder: Path, settings: Json, workers: int, resources: dict[str, float]) -> Any:
+    import ray.train
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -120,6 +121,8 @@ def _fit(folder: Path, settings: Json, workers: int, resources: dict[str, float]
             failure_config=FailureConfig(max_failures=1),
             # Threads that have nothing to do sleep. Else they spin, and on a busy machine take the time of those that have.
             worker_runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
+            # Its account of every report would drown ours.
+            **({"logging_config": ray.train.LoggingConfig(log_level="WARNING")} if hasattr(ray.train, "LoggingConfig") else {}),
         ),
     )
     result = trainer.fit()
@@ -142,8 +145,9 @@ def _train_on_worker(settings: Json) -> None:
     import ray.train
     import torch
     from ray.train.torch import prepare_model
+    from transformers.utils.logging import disable_progress_bar
 
-    _quiet()
+    disable_progress_bar()  # of files
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(settings["threads"] or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
@@ -206,16 +210,6 @@ class _Plan:
         """The learning rate's share: rising for a twentieth of the time, then falling to almost nothing."""
         rising = max(1, self.total // 20)
         return min((step + 1) / rising, max(0.02, (self.total - step) / max(1, self.total - rising)))
-
-
-def _quiet() -> None:
-    """Keep progress bars of files and Ray's account of every report out of what a phase prints."""
-    import logging
-
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    logging.getLogger("ray.train").setLevel(logging.WARNING)
 
 
 def _model(settings: Json) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, int]:
