@@ -29,7 +29,7 @@ def cluster(client: Client) -> Iterator[Cluster]:
     import ray  # noqa: F401 - takes seconds once, which no test here is about
 
     try:
-        yield Cluster.up(SPEC, client=client, timeout=110)
+        yield Cluster.up(SPEC, client=client, timeout=240)
     finally:
         if held := attached():
             held.detach()

@@ -19,6 +19,8 @@ from jupyter_kuberay.errors import Conflict, Forbidden, Unreachable, VersionMism
 from jupyter_kuberay.observation import Endpoint
 from tests.local.attach.processes import client_server, rays_of_this_process
 
+pytestmark = pytest.mark.timeout(300)  # the first one waits for the cluster
+
 SOON = 5.0  # seconds within which a person is told; Ray itself takes 30
 
 
@@ -237,7 +239,7 @@ def test_a_lost_head_fails_calls_at_once_and_never_starts_a_ray_here_until_attac
     with told_soon(), pytest.raises(Unreachable):
         attach(partial(client.reach, cluster.name), cluster.name)
 
-    Cluster.up(client.spec({"name": cluster.name, "head": {"cpu": "2", "memory": "2Gi"}}), client=client, timeout=110)
+    Cluster.up(client.spec({"name": cluster.name, "head": {"cpu": "2", "memory": "2Gi"}}), client=client, timeout=240)
     again = cluster.attach()
     assert again is not attachment
     assert ray.get([answer.remote(), Keeper.remote().answer.remote()]) == [42, 42]

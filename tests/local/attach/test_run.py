@@ -18,6 +18,8 @@ from jupyter_kuberay.errors import Failed, TimedOut
 from jupyter_kuberay.modules import MissingPackages
 from jupyter_kuberay.run import run, submit
 
+pytestmark = pytest.mark.timeout(300)  # the first one waits for the cluster
+
 SOON = 15.0  # seconds; most are one process's start on a busy machine
 
 
