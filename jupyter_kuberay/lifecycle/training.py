@@ -102,7 +102,6 @@ def train(
 
 
 def _fit(folder: Path, settings: Json, workers: int, resources: dict[str, float]) -> Any:
-    import ray.train
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -121,8 +120,6 @@ def _fit(folder: Path, settings: Json, workers: int, resources: dict[str, float]
             failure_config=FailureConfig(max_failures=1),
             # Threads that have nothing to do sleep. Else they spin, and on a busy machine take the time of those that have.
             worker_runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
-            # Its account of every report would drown ours.
-            **({"logging_config": ray.train.LoggingConfig(log_level="WARNING")} if hasattr(ray.train, "LoggingConfig") else {}),
         ),
     )
     result = trainer.fit()
@@ -142,11 +139,16 @@ def _replace(target: Path, source: Path) -> None:
 
 
 def _train_on_worker(settings: Json) -> None:
+    import logging
+
     import ray.train
     import torch
     from ray.train.torch import prepare_model
     from transformers.utils.logging import disable_progress_bar
 
+    # Ray Train has set this process's loggers to tell everything; its account of every report would drown ours.
+    for name in (None, "ray.train"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     disable_progress_bar()  # of files
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()

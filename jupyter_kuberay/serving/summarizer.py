@@ -89,7 +89,9 @@ class Model:
         """Load ``uri`` (see `Settings`), onto the GPU if there is one; `Unusable` if it cannot be."""
         import torch
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # this is for logs
         with _local(uri) as place:
             try:
                 self.tokenizer = AutoTokenizer.from_pretrained(place)
@@ -137,7 +139,8 @@ class Model:
         # A piece that begins or ends within a word can have some more tokens than were counted.
         size = max(1, room - 8)
         if self.tokenizer.is_fast:
-            starts = [start for start, _ in self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]]
+            read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            starts = [start for start, _ in read["offset_mapping"]]
             cuts = sorted({0, *starts[size::size], len(text)})
         else:
             cuts = [*range(0, len(text), max(1, size // 4)), len(text)]
