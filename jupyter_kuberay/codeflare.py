@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -50,7 +51,16 @@ _USED_OF_A_GROUP = {
 
 def is_codeflare(given: object) -> bool:
     """Whether this is codeflare-sdk's ``ClusterConfiguration``."""
-    return any(kind.__name__ == "ClusterConfiguration" and kind.__module__.split(".")[0] == "codeflare_sdk" for kind in type(given).__mro__)
+    return _is_its(given, "ClusterConfiguration")
+
+
+def is_worker_group(given: object) -> bool:
+    """Whether this is codeflare-sdk's ``WorkerGroup``."""
+    return _is_its(given, "WorkerGroup")
+
+
+def _is_its(given: object, name: str) -> bool:
+    return any(kind.__name__ == name and kind.__module__.split(".")[0] == "codeflare_sdk" for kind in type(given).__mro__)
 
 
 def cluster_spec(config: Any) -> ClusterSpec:
@@ -75,6 +85,13 @@ def cluster_spec(config: Any) -> ClusterSpec:
         queue=config.local_queue or queue,
         overrides=_fault_tolerance(config),
     )
+
+
+def worker_group(group: Any) -> WorkerGroup:
+    """One of its worker groups by itself, in a cluster of which nothing else is said; `InvalidSpec` as in `cluster_spec`."""
+    # Whoever holds one has imported the module, and with it what a cluster is by default.
+    defaults = sys.modules[type(group).__module__].ClusterConfiguration(name="x")
+    return _further_group(defaults, group, {})
 
 
 def _head(config: Any, labels: Mapping[str, str]) -> HeadSpec:

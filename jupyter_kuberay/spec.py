@@ -226,7 +226,8 @@ class WorkerGroup(Pod):
 class ClusterSpec(Spec):
     """A Ray cluster: one head and any number of worker groups.
 
-    Where a spec is wanted, codeflare-sdk's ``ClusterConfiguration`` will do too.
+    Where a spec is wanted, codeflare-sdk's ``ClusterConfiguration`` will do too,
+    and its ``WorkerGroup`` where a worker group is.
     """
 
     name: ClusterName = Field(description="The cluster's name.")
@@ -252,6 +253,15 @@ class ClusterSpec(Spec):
         if image and not re.fullmatch(r"[a-z0-9]([a-zA-Z0-9._:/@-]*[a-zA-Z0-9])?", image):
             raise ValueError(f"{image!r} is not an image's name, such as 'rayproject/ray:2.58.0-py311'")
         return image
+
+    @field_validator("worker_groups", mode="before")
+    @classmethod
+    def _may_be_codeflares(cls, groups: Any) -> Any:
+        if not isinstance(groups, list | tuple) or all(isinstance(group, WorkerGroup | dict) for group in groups):
+            return groups
+        from jupyter_kuberay import codeflare
+
+        return tuple(codeflare.worker_group(group) if codeflare.is_worker_group(group) else group for group in groups)
 
     @field_validator("worker_groups")
     @classmethod

@@ -194,6 +194,18 @@ def test_further_groups_inherit_from_the_cluster_what_they_do_not_say(sdk, k8s):
     assert "image" not in container(spec, "big")
 
 
+def test_its_worker_group_is_taken_wherever_a_worker_group_is(sdk):
+    group = sdk.WorkerGroup("big", replicas=2, max_replicas=4, gpu_type="nvidia.com/gpu", gpu_count=8, memory_limits=64)
+    spec = ClusterSpec(name="ada", worker_groups=[group, {"name": "small"}])
+    big, small = spec.worker_groups
+    assert (big.name, big.replicas, big.maximum, big.gpus, big.memory) == ("big", 2, 4, 8, Quantity("64G"))
+    assert small.name == "small"
+    with pytest.raises(InvalidSpec, match=r"memory_limits: 'lots' is no quantity"):
+        ClusterSpec(name="ada", worker_groups=[sdk.WorkerGroup("big", memory_limits="lots")])
+    with pytest.raises(InvalidSpec, match=r"worker_groups\[0\]"):
+        ClusterSpec(name="ada", worker_groups=[3])
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
