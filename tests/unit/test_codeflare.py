@@ -200,8 +200,8 @@ def test_its_worker_group_is_taken_wherever_a_worker_group_is(sdk):
     big, small = spec.worker_groups
     assert (big.name, big.replicas, big.maximum, big.gpus, big.memory) == ("big", 2, 4, 8, Quantity("64G"))
     assert small.name == "small"
-    with pytest.raises(InvalidSpec, match=r"memory_limits: 'lots' is no quantity"):
-        ClusterSpec(name="ada", worker_groups=[sdk.WorkerGroup("big", memory_limits="lots")])
+    with pytest.raises(InvalidSpec, match=r"worker_groups\[0\]\.name: 'W_x'"):
+        ClusterSpec(name="ada", worker_groups=[{"name": "W_x"}, group])
     with pytest.raises(InvalidSpec, match=r"worker_groups\[0\]"):
         ClusterSpec(name="ada", worker_groups=[3])
 
