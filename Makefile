@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test test-fast lint types layers checks format coverage bench build clean
 
+# Where this is set, every process of Ray would compile torch and pandas anew, which takes longer than what it does.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 # Two lanes: tests that start Ray run one after the other in one, everything else in the other.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
