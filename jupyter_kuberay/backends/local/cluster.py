@@ -234,6 +234,9 @@ class ClusterKeeper:
             # Somebody bound a port between our look and Ray's start, or the machine is busy.
             head.failures += 1
             end_now(self.uid)
+            for member in self.members:
+                _close_gate(member)
+                member.pid = 0  # none of them had a chance yet: it counts as no failure of theirs
             self._release_ports()
             return
         why = f"The head ended: {_how(status)} {self.launcher.last_words(head, lines=8)}".strip()
