@@ -131,7 +131,8 @@ class Cluster:
     def scale(self, workers: int, group: str = "", *, wait: bool = True, timeout: float = 300.0) -> ClusterStatus:
         """Ask for another number of workers in ``group`` (default: the only one), and wait until they are there."""
         run_sync(self._client.scale(self.name, workers, group))
-        return run_sync(self._client.wait(self.name, timeout=timeout)) if wait else self.status()
+        # Fewer are there only when those that are too many have gone.
+        return run_sync(self._client.wait(self.name, until=lambda now: now.ready == now.wanted, timeout=timeout)) if wait else self.status()
 
     def suspend(self) -> None:
         """End its processes and keep the rest, so that `resume` brings it back."""
