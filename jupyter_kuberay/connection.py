@@ -15,6 +15,7 @@ import logging
 import os
 import queue
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -87,8 +88,11 @@ class Connection:
         os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         import ray  # noqa: F401
         from ray._private import auto_init_hook
+        from ray._private.client_mode_hook import _explicitly_disable_client_mode
         from ray.util.client import ray as client
 
+        # Ray Client stays where calls go also after a loss; otherwise some of them say "call ray.init".
+        self._restore.append(_explicitly_disable_client_mode)
         self._set(auto_init_hook, "enable_auto_connect", _NeverHere(self.cluster))
         # A handle of an actor asks its context, which says "call ray.init": the worst of all advice.
         context = client.get_context()
@@ -97,6 +101,7 @@ class Connection:
         self._set_environment("RAY_ADDRESS", f"ray://{self.endpoint.address}")
         self._use_our_token_only()
         # What Ray says about lost connections is said by us, as errors.
+        warnings.filterwarnings("ignore", message="Ray Client connection timed out", category=UserWarning)
         for name in ("ray.util.client.dataclient", "ray.util.client.worker", "ray.util.client.logsclient"):
             logger = logging.getLogger(name)
             self._restore.append(partial(logger.removeFilter, _is_for_a_person))
@@ -203,7 +208,6 @@ class Connection:
 
     def _drop(self) -> None:
         """Let Ray forget the connection first, and close it then: closing can take seconds when nobody answers."""
-        from ray._private.client_mode_hook import _explicitly_disable_client_mode
         from ray.util import client
         from ray.util.client.api import _ClientAPI
 
@@ -216,7 +220,6 @@ class Connection:
             context.client_worker = None
             # Bound anew, not changed: ray.shutdown() may be walking through it in another thread.
             client._all_contexts = client._all_contexts - {context}
-            _explicitly_disable_client_mode()
         if worker is None:
             return
         worker._in_shutdown = True

@@ -16,6 +16,7 @@ from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT
 from jupyter_kuberay.client import Client
 from jupyter_kuberay.cluster import Cluster
 from jupyter_kuberay.errors import Conflict, Forbidden, Unreachable, VersionMismatch
+from jupyter_kuberay.loop import run_sync
 from jupyter_kuberay.observation import Endpoint
 from tests.local.attach.processes import client_server, rays_of_this_process
 
@@ -160,8 +161,6 @@ def test_the_dashboard_answers_at_the_address_that_the_attachment_tells(attachme
 
 
 def test_no_token_is_left_in_the_environment_or_told(attachment: Attachment, reach: Reach):
-    from jupyter_kuberay.loop import run_sync
-
     async def token() -> str:
         async with reach(CLIENT_PORT) as endpoint:
             return endpoint.token
@@ -191,6 +190,7 @@ def test_a_token_of_another_cluster_in_the_environment_does_not_get_in_the_way(c
     code = f"""
 from contextlib import asynccontextmanager
 from jupyter_kuberay.attach import attach
+from jupyter_kuberay.loop import run_sync
 from jupyter_kuberay.observation import Endpoint
 @asynccontextmanager
 async def reach(port):
@@ -239,6 +239,7 @@ def test_a_lost_head_fails_calls_at_once_and_never_starts_a_ray_here_until_attac
     with told_soon(), pytest.raises(Unreachable):
         attach(partial(client.reach, cluster.name), cluster.name)
 
+    cluster.down()
     Cluster.up(client.spec({"name": cluster.name, "head": {"cpu": "2", "memory": "2Gi"}}), client=client, timeout=240)
     again = cluster.attach()
     assert again is not attachment
@@ -269,8 +270,6 @@ class Waiting:
 
 
 def _token(cluster: Cluster) -> str:
-    from jupyter_kuberay.loop import run_sync
-
     async def ask() -> Endpoint:
         async with cluster._client.reach(cluster.name, CLIENT_PORT) as endpoint:
             return endpoint
