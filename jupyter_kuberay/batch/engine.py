@@ -10,6 +10,7 @@ import sys
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import TYPE_CHECKING, Any
 
 import papermill
@@ -124,7 +125,8 @@ class _Engine(Engine):  # type: ignore[misc]
         client = PapermillNotebookClient(manager, km=kernel, timeout=None, startup_timeout=START_SECONDS, log=logger)
         try:
             # nbclient would leave the kernel when it is interrupted while it starts, so it is ended here.
-            client.execute(env=environment, cleanup_kc=False)
+            # What cells print is in the notebook; what ipykernel itself complains of is nobody's business here.
+            client.execute(env=environment, cleanup_kc=False, stdout=DEVNULL, stderr=DEVNULL)
         finally:
             _finish(_ended(kernel, client))
             manager.notebook_complete()

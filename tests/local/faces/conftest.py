@@ -52,10 +52,9 @@ class CommandLine:
         }
 
     def __call__(self, *words: str) -> Said:
-        done = subprocess.run(
-            [SCRIPT, *words], capture_output=True, text=True, env=self.environment, cwd=self.home, stdin=subprocess.DEVNULL
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
+        with self.start(*words) as process:
+            out, err = process.communicate()
+        return Said(process.returncode, out, err)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
