@@ -109,6 +109,7 @@ def quiet() -> None:
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # warns that they are off
 
 
 def split_of(key: str, held_out: float = 0.1) -> str:
