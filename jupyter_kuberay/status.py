@@ -130,6 +130,8 @@ _REMEDIES: dict[str, tuple[str, bool]] = {
     "HeadFailed": ("Read the log, then bring the cluster up again.", True),
     "SupervisorDied": ("Bring the cluster up again, or take it down.", True),
 }
+# What conditions tell for as long as it is so; their events are about something that may be over.
+_TOLD_BY_CONDITIONS = {"HeadFailed", "SupervisorDied"}
 _FAILED_REMEDY = "Read the log, then bring it up again or take it down."
 
 
@@ -247,7 +249,7 @@ def _cluster_cause(seen: Observation, ready: dict[str, int], wanted: dict[str, i
         if not node.ready and node.reason in _REMEDIES:
             remedy, hopeless = _REMEDIES[node.reason]
             return Cause(what=_node_sentence(seen, node, wanted), remedy=remedy), hopeless
-    for cause, hopeless in (_condition_cause(seen), _event_cause(seen)):
+    for cause, hopeless in (_condition_cause(seen) if _noticed(seen) else (None, False), _event_cause(seen)):
         if cause:
             return cause, hopeless
     return Cause(what=_progress(seen, ready, wanted), remedy="Wait; the log of the head tells more."), False
@@ -380,7 +382,7 @@ def _event_cause(seen: Observation) -> tuple[Cause | None, bool]:
 
 
 def _warnings(events: Iterable[Event]) -> Iterable[Event]:
-    return (event for event in events if event.reason in _REMEDIES)
+    return (event for event in events if event.reason in _REMEDIES and event.reason not in _TOLD_BY_CONDITIONS)
 
 
 def _gpus(group: Json) -> int:

@@ -63,6 +63,18 @@ def test_a_head_that_died_for_good_is_told_with_its_last_words():
     assert "up again" in status.cause.remedy
 
 
+def test_a_head_that_is_started_again_is_not_judged_by_how_the_last_one_ended():
+    dead = {"type": "HeadPodReady", "status": "False", "reason": "HeadFailed", "message": "The head ended."}
+    ended = Event(reason="HeadFailed", message="The head ended.", warning=True, time="2026-01-01T00:00:00Z")
+    starting = Node(name="ada-head", group="head", reason="ContainerCreating")
+    begun = cluster(starting, events=[ended])
+    assert cluster_status(begun).phase is Phase.STARTING
+    # The moment after it was asked for, when the last status is still that of the failure.
+    asked = cluster(conditions=[dead], events=[ended], state="failed", metadata={"generation": 3})
+    asked.resource["status"]["observedGeneration"] = 2
+    assert cluster_status(asked).phase is Phase.PENDING
+
+
 def test_the_state_that_kuberay_calls_ready_is_not_believed():
     assert cluster_status(cluster(state="ready")).phase is Phase.PENDING
 
