@@ -124,9 +124,13 @@ class Cluster:
         Ray Data and Ray Train work inside, as they do not through Ray Client.
         What it raises is raised here; Ctrl-C ends it there. Attaches if need be.
         """
+        from jupyter_kuberay.attach import attached
         from jupyter_kuberay.run import run
 
-        return run(self.attach(), function, *args, **kwargs)
+        held = attached()
+        if held is None or held.cluster != self.name or not held.alive:
+            held = self.attach()
+        return run(held, function, *args, **kwargs)
 
     def scale(self, workers: int, group: str = "", *, wait: bool = True, timeout: float = 300.0) -> ClusterStatus:
         """Ask for another number of workers in ``group`` (default: the only one), and wait until they are there."""

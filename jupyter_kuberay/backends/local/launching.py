@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jupyter_kuberay.backends.local.bell import own_folder
-from jupyter_kuberay.backends.local.nodes import HEAD, Group, environment, head_command, inherited, store_memory, worker_command
+from jupyter_kuberay.backends.local.nodes import HEAD, LOOPBACK, Group, environment, head_command, inherited, store_memory, worker_command
 from jupyter_kuberay.backends.local.ports import PortBlock
 from jupyter_kuberay.backends.local.processes import MARK, spawn
 from jupyter_kuberay.backends.local.store import now
@@ -72,6 +72,8 @@ class Launcher:
     def _own(self, member: Member, block: PortBlock, token: Path, simulated: bool) -> dict[str, str]:
         own = {
             MARK: f"{self.uid}/{member.name}",
+            # What looks for Ray by itself must not find another cluster on this machine.
+            "RAY_ADDRESS": f"{LOOPBACK}:{block['gcs']}",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_USAGE_STATS_ENABLED": "0",
