@@ -17,7 +17,7 @@ from jupyter_kuberay.backends.local.cluster import ClusterKeeper, Settings
 from jupyter_kuberay.backends.local.files import read_json
 from jupyter_kuberay.backends.local.owned import follow, make_cluster, owned_cluster
 from jupyter_kuberay.backends.local.store import Kept, Store, event
-from jupyter_kuberay.backends.local.supervision import RECORD, cluster_of_job
+from jupyter_kuberay.backends.local.supervision import RECORD, cluster_of_job, remove
 from jupyter_kuberay.backends.local.tenants import JobTenant, ServiceTenant
 from jupyter_kuberay.errors import KubeRayError, NotFound
 
@@ -28,10 +28,21 @@ _HEAD_AGAIN_S = (1.0, 60.0)  # a service's head that failed is started again aft
 _ENDED = ("Complete", "Failed", "ValidationFailed")
 
 
-def keep(store: Store, kind: str, name: str) -> int:
-    """Keep ``kind`` ``name`` until it is deleted. The process's exit code."""
+def keep(store: Store, kind: str, name: str, lock: int) -> int:
+    """Keep ``kind`` ``name`` until it is deleted, or nothing is left to do. The process's exit code.
+
+    ``lock`` is the descriptor by which others know that it is kept.
+    """
     supervisor = Supervisor(store, kind, name)
-    return asyncio.run(supervisor.run())
+    done = asyncio.run(supervisor.run())
+    if done:
+        # In this order: who deletes it now either finds no supervisor, and removes it, or is found here.
+        (supervisor.folder / RECORD).unlink(missing_ok=True)
+        os.close(lock)
+        root = store.find(kind, name)
+        if root is not None and root.deleting:
+            remove(store, root)
+    return 0
 
 
 class Supervisor:
@@ -55,7 +66,8 @@ class Supervisor:
     def wake(self) -> None:
         self._woken.set()
 
-    async def run(self) -> int:
+    async def run(self) -> bool:
+        """True when nothing is left to do; False when it was deleted, or this process is to end."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         for end in (signal.SIGTERM, signal.SIGINT):
@@ -79,7 +91,7 @@ class Supervisor:
         listener.close()
         os.close(lock)
         self.store.bell.leave()
-        return 0
+        return self._done
 
     async def _step(self, root: Kept) -> float:
         try:
@@ -218,11 +230,8 @@ class Supervisor:
             await asyncio.wait([tenant.task for tenant in tenants])
         if self.cluster:
             await self.cluster.end()
-        if self._terminated:
-            return  # whoever looks next finds it gone, and says so
-        if self._done:
-            (self.folder / RECORD).unlink(missing_ok=True)
-            return
+        if self._terminated or self._done:
+            return  # whoever looks next finds this process gone
         self._tell_jobs()
         with suppress(NotFound):
             root = self.store.read(self.kind, self.name)

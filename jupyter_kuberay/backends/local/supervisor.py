@@ -25,7 +25,8 @@ _LOCK_S = 2.0  # those who look hold the lock for an instant
 def main(data_dir: str, kind: str, name: str) -> int:
     store = Store(Path(data_dir))
     folder = store.folder(kind, name)
-    if not _hold(folder / LOCK):
+    lock = _hold(folder / LOCK)
+    if lock is None:
         return TAKEN
     reader, writer = os.pipe()
     if os.fork():
@@ -40,16 +41,14 @@ def main(data_dir: str, kind: str, name: str) -> int:
     os.close(writer)
     from jupyter_kuberay.backends.local.keeping import keep
 
-    return keep(store, kind, name)
+    return keep(store, kind, name, lock)
 
 
-def _hold(path: Path) -> bool:
+def _hold(path: Path) -> int | None:
     deadline = time.monotonic() + _LOCK_S
-    while try_lock(path) is None:  # the descriptor stays open, here and in the process that is forked, until that ends
-        if time.monotonic() > deadline:
-            return False
+    while (lock := try_lock(path)) is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    return True
+    return lock  # open here and in the process that is forked, until that ends
 
 
 def _be_reaper() -> None:
