@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,17 +14,18 @@ from importlib.metadata import version
 from typing import Any
 
 from jupyter_kuberay.backends.local import gpus, ports
+from jupyter_kuberay.backends.local.ending import end_politely, how
 from jupyter_kuberay.backends.local.launching import Launcher
 from jupyter_kuberay.backends.local.nodes import HEAD, SIMULATED, Group, head_group, worker_groups
-from jupyter_kuberay.backends.local.processes import available_memory, end_now, marked, send
+from jupyter_kuberay.backends.local.processes import available_memory, end_now
 from jupyter_kuberay.backends.local.store import Kept, Store, event
-from jupyter_kuberay.backends.local.told import Member, cluster_status
+from jupyter_kuberay.backends.local.told import Member, cluster_status, former_failure
 from jupyter_kuberay.backends.local.unsupported import only_on_kubernetes
 from jupyter_kuberay.errors import KubeRayError, Refused
 
 Json = dict[str, Any]
 
-_SOON_S, _PLACE_S, _GRACE_S = 0.02, 1.0, 3.0
+_SOON_S, _PLACE_S = 0.02, 1.0
 _LONGEST_WAIT_S = 60.0
 _STARTED = b"Ray runtime started."
 _TAKEN = (b"ddress already in use", b"Failed to bind", b"is already in use", b"is occupied")
@@ -64,7 +64,7 @@ class ClusterKeeper:
         self.launcher = Launcher(self.folder, self.uid, store.bell.folder / self.uid[:6])
         self.members: list[Member] = []
         self.block: ports.PortBlock | None = None
-        self.failure: tuple[str, str] | None = _former_failure(kept)  # reason and message
+        self.failure: tuple[str, str] | None = former_failure(kept)  # reason and message
         self._failed_as = kept.resource["metadata"]["generation"]  # of the spec that failed
         self._events: list[Json] = []
         self._endings: set[asyncio.Task[None]] = set()
@@ -137,7 +137,7 @@ class ClusterKeeper:
             if due and (member.group == HEAD or self._gcs_answers()) and member.group in by_name:
                 self._start(member, by_name[member.group], kept, len(self.members), simulated)
             if member.gate >= 0 and self.ready:
-                _open(member)
+                member.go()
 
     def _start(self, member: Member, group: Group, kept: Kept, nodes: int, simulated: bool) -> None:
         if (lacking := self._lacking(member, group, simulated)) is not None:
@@ -213,14 +213,14 @@ class ClusterKeeper:
         if member.ending:
             return
         end_now(f"{self.uid}/{member.name}")
-        _close_gate(member)
+        member.close_gate()
         if member.group == HEAD:
             self._head_ended(member, status)
         else:
             self._worker_ended(member, status)
 
     def _worker_ended(self, member: Member, status: int) -> None:
-        why = f"{_how(status)} {self.launcher.last_words(member)}".strip()
+        why = f"{how(status)} {self.launcher.last_words(member)}".strip()
         member.failures += 1
         member.restarts += 1
         member.ready = False
@@ -235,11 +235,11 @@ class ClusterKeeper:
             head.failures += 1
             end_now(self.uid)
             for member in self.members:
-                _close_gate(member)
+                member.close_gate()
                 member.pid = 0  # none of them had a chance yet: it counts as no failure of theirs
             self._release_ports()
             return
-        why = f"The head ended: {_how(status)} {self.launcher.last_words(head, lines=8)}".strip()
+        why = f"The head ended: {how(status)} {self.launcher.last_words(head, lines=8)}".strip()
         self.failure = ("HeadFailed", why)
         kept = self.store.find("RayCluster", self.name)
         self._failed_as = kept.resource["metadata"]["generation"] if kept else 0
@@ -247,8 +247,8 @@ class ClusterKeeper:
         end_now(self.uid)
         head.ready, head.reason, head.message = False, "Error", why
         for member in self.members:
-            _close_gate(member)
-            _release(member)
+            member.close_gate()
+            member.release()
         self.members = [head]
         self._release_ports()
 
@@ -271,22 +271,22 @@ class ClusterKeeper:
         if self._endings:
             await asyncio.wait(self._endings)
         for member in self.members:
-            _close_gate(member)
-            _release(member)
+            member.close_gate()
+            member.release()
         self.members = []
         self._release_ports()
         self.launcher.clean()
 
     def _end_later(self, member: Member) -> None:
         member.ready, member.ending, member.reason = False, True, "Terminating"
-        _close_gate(member)
+        member.close_gate()
         task = asyncio.get_running_loop().create_task(self._end_one(member))
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
     async def _end_one(self, member: Member) -> None:
         await end_politely(f"{self.uid}/{member.name}", [member.pid] if member.pid else [])
-        _release(member)
+        member.release()
         with suppress(ValueError):
             self.members.remove(member)
         self.wake()
@@ -330,52 +330,8 @@ class ClusterKeeper:
         return max(_SOON_S, min(waiting) - time.monotonic()) if waiting else math.inf
 
 
-async def end_politely(mark: str, leaders: Sequence[int], grace: float = _GRACE_S) -> None:
-    """SIGTERM to each `ray start`, and after ``grace`` seconds SIGKILL to all that carry ``mark``."""
-    for pid in leaders:
-        send(pid, mark, signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while marked(mark) and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
-    await asyncio.to_thread(end_now, mark)
-
-
-def _former_failure(kept: Kept) -> tuple[str, str] | None:
-    seen = kept.status.get("observedGeneration") == kept.resource["metadata"]["generation"]
-    if kept.status.get("state") != "failed" or not seen:
-        return None
-    for condition in kept.status.get("conditions") or []:
-        if condition["type"] == "HeadPodReady":
-            return condition["reason"], condition["message"]
-    return "HeadFailed", str(kept.status.get("reason") or "")
-
-
 def _least_needed(members: Sequence[Member], spec: Json) -> list[Member]:
     strategies = [group.get("scaleStrategy") or {} for group in spec.get("workerGroupSpecs") or []]
     named = {name for strategy in strategies for name in strategy.get("workersToDelete") or []}
     order = {member.name: index for index, member in enumerate(members)}
     return sorted(members, key=lambda member: (member.name not in named, member.ready, -order[member.name]))
-
-
-def _how(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        return f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}."
-    return f"it ended with exit code {os.waitstatus_to_exitcode(status)}."
-
-
-def _open(member: Member) -> None:
-    with suppress(OSError):
-        os.write(member.gate, b"go\n")
-    _close_gate(member)
-
-
-def _close_gate(member: Member) -> None:
-    if member.gate >= 0:
-        os.close(member.gate)
-        member.gate = -1
-
-
-def _release(member: Member) -> None:
-    for lease in member.leases:
-        lease.release()
-    member.leases = []

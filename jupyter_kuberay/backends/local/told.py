@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_kuberay.backends.local.nodes import HEAD, Group
-from jupyter_kuberay.backends.local.store import now
+from jupyter_kuberay.backends.local.store import Kept, now
 
 Json = dict[str, Any]
 
@@ -32,6 +34,23 @@ class Member:
     gate: int = -1  # write "go" here, when its turn comes
     log_from: int = 0  # where the log of its present run begins, in bytes
     leases: list[Any] = field(default_factory=list)
+
+    def go(self) -> None:
+        """Tell a gated node that its turn has come."""
+        with suppress(OSError):
+            os.write(self.gate, b"go\n")
+        self.close_gate()
+
+    def close_gate(self) -> None:
+        if self.gate >= 0:
+            os.close(self.gate)
+            self.gate = -1
+
+    def release(self) -> None:
+        """Let go of what it leased."""
+        for lease in self.leases:
+            lease.release()
+        self.leases = []
 
     @property
     def json(self) -> Json:
@@ -102,6 +121,17 @@ def _with_conditions(
         put("RayClusterProvisioned", complete, first)
         put("RayClusterSuspended", False, "RayClusterNotSuspended")
     return status
+
+
+def former_failure(kept: Kept) -> tuple[str, str] | None:
+    """Why the head had failed, as it was told of this very spec; None when it had not."""
+    seen = kept.status.get("observedGeneration") == kept.resource["metadata"]["generation"]
+    if kept.status.get("state") != "failed" or not seen:
+        return None
+    for condition in kept.status.get("conditions") or []:
+        if condition["type"] == "HeadPodReady":
+            return condition["reason"], condition["message"]
+    return "HeadFailed", str(kept.status.get("reason") or "")
 
 
 def with_condition(status: Json, generation: int, kind: str, value: bool, reason: str, message: str = "") -> Json:
