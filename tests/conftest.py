@@ -12,6 +12,8 @@ settings.load_profile("default")
 STARTS_RAY = {"contract", "local"}
 
 
+# First, because xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One Ray cluster at a time: two cores are not enough for more."""
     for item in items:
