@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,13 @@ async def backend(data_dir: Path) -> AsyncIterator[LocalBackend]:
     yield backend
     for kind in (Kind.JOB, Kind.SERVICE, Kind.CLUSTER):
         for seen in await backend.list(kind):
+            uid = seen.resource["metadata"]["uid"]
+            sessions = sessions_of(uid)
             try:
                 await gone(backend, kind, seen.name)
             except NotFound:
                 continue
-            assert not marked(seen.resource["metadata"]["uid"]), "processes are left"
+            assert not marked(uid) and not in_sessions(sessions), "processes are left"
     assert not backend.store.bell.folder.exists(), "the temporary folder is left"
 
 
@@ -54,3 +57,20 @@ def supervisor_of(backend: LocalBackend, name: str, kind: str = "RayCluster") ->
     birth = supervision.born(backend.store.folder(kind, name))
     assert birth is not None and birth.alive
     return birth
+
+
+def in_sessions(sessions: set[int]) -> list[int]:
+    """Living processes of these sessions: another proof than the mark that nothing is left."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if fields[0] != "Z" and int(fields[3]) in sessions:
+                    found.append(int(entry.name))
+    return found
+
+
+def sessions_of(mark: str) -> set[int]:
+    """The sessions that processes with a mark are in."""
+    return {os.getsid(pid) for pid in marked(mark)}

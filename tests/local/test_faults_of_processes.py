@@ -20,7 +20,7 @@ from jupyter_kuberay.errors import Unreachable
 from jupyter_kuberay.observation import Kind, Observation
 from tests.contract.resources import cluster, condition, gone, is_ready, until
 
-from .conftest import supervisor_of
+from .conftest import in_sessions, sessions_of, supervisor_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(600)]
 
@@ -40,9 +40,10 @@ def pids(mark: str, *words: str) -> list[int]:
     return found
 
 
-async def none_left(mark: str, timeout: float = 20) -> None:
+async def none_left(mark: str, sessions: set[int], timeout: float = 2) -> None:
+    """What has just been killed needs a moment to be gone."""
     async with asyncio.timeout(timeout):
-        while marked(mark):
+        while marked(mark) or in_sessions(sessions):
             await asyncio.sleep(0.02)
 
 
@@ -76,11 +77,11 @@ async def test_a_killed_worker_is_ended_whole_started_again_and_said(backend: Lo
 
 async def test_a_killed_head_fails_the_cluster_with_its_last_words_and_suspending_and_resuming_mends_it(backend: LocalBackend):
     seen = await up(backend, "one", workers=1)
-    ports = seen.status["endpoints"]
+    ports, sessions = seen.status["endpoints"], sessions_of(uid(seen))
     (pid,) = pids(f"{uid(seen)}/one-head", "gcs_server")
     os.kill(pid, signal.SIGKILL)
     failed = await until(backend, Kind.CLUSTER, "one", lambda now: now.status.get("state") == "failed")
-    await none_left(uid(seen))
+    await none_left(uid(seen), sessions)
     told = condition(failed, "HeadPodReady")
     assert told["status"] == "False" and told["reason"] == "HeadFailed" and "gcs_server" in told["message"]
     assert failed.status["reason"] == told["message"] and not any(node.ready for node in failed.nodes)
@@ -99,13 +100,13 @@ async def test_a_killed_head_fails_the_cluster_with_its_last_words_and_suspendin
 
 async def test_a_killed_supervisor_is_noticed_at_the_next_look_its_processes_are_ended_and_a_patch_mends_it(backend: LocalBackend):
     seen = await up(backend, "one", workers=1)
-    birth = supervisor_of(backend, "one")
+    birth, sessions = supervisor_of(backend, "one"), sessions_of(uid(seen))
     os.kill(birth.pid, signal.SIGKILL)
     async with asyncio.timeout(10):
         while created(birth.pid):
             await asyncio.sleep(0.01)
     found = await backend.get(Kind.CLUSTER, "one")
-    assert not marked(uid(seen)), "only what is ours, and all of it"
+    await none_left(uid(seen), sessions)
     told = condition(found, "HeadPodReady")
     assert found.status["state"] == "failed" and told["reason"] == "SupervisorDied" and str(birth.pid) in told["message"]
     assert found.events[0].reason == "SupervisorDied" and {node.reason for node in found.nodes} == {"SupervisorDied"}
@@ -134,8 +135,9 @@ async def test_processes_end_with_their_supervisor_even_if_nobody_looks(backend:
     async with asyncio.timeout(60):
         while not pids(uid(seen), "gcs_server"):
             await asyncio.sleep(0.05)
+    sessions = sessions_of(uid(seen))
     os.kill(supervisor_of(backend, "one").pid, signal.SIGKILL)
-    await none_left(uid(seen), timeout=30)
+    await none_left(uid(seen), sessions, timeout=30)
 
 
 async def test_a_supervisor_that_is_told_to_end_ends_its_cluster_first(backend: LocalBackend):
@@ -186,3 +188,13 @@ async def test_what_runs_inside_a_cluster_does_not_count_as_the_cluster(backend:
     monkeypatch.setenv(MARK, "some-other-uid/head")
     await backend.create(cluster("one", suspend=True))
     assert supervisor_of(backend, "one").pid not in marked("some-other-uid")
+
+
+async def test_every_process_of_a_cluster_can_be_told_by_its_mark(backend: LocalBackend):
+    """Ray's processes rename themselves; the mark, which proves whose they are, must survive that."""
+    seen = await up(backend, "one", workers=1)
+    sessions = sessions_of(uid(seen))
+    async with asyncio.timeout(60):
+        while not pids(uid(seen), "ray::DashboardAgent"):
+            await asyncio.sleep(0.1)
+    assert set(in_sessions(sessions)) <= set(marked(uid(seen)))

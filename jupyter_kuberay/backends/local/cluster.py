@@ -17,7 +17,7 @@ from jupyter_kuberay.backends.local import gpus, ports
 from jupyter_kuberay.backends.local.ending import end_politely, how
 from jupyter_kuberay.backends.local.launching import Launcher
 from jupyter_kuberay.backends.local.nodes import HEAD, SIMULATED, Group, head_group, worker_groups
-from jupyter_kuberay.backends.local.processes import available_memory, end_now
+from jupyter_kuberay.backends.local.processes import available_memory, end_descendants, end_now
 from jupyter_kuberay.backends.local.store import Kept, Store, event
 from jupyter_kuberay.backends.local.told import Member, cluster_status, former_failure
 from jupyter_kuberay.backends.local.unsupported import only_on_kubernetes
@@ -234,6 +234,7 @@ class ClusterKeeper:
             # Somebody bound a port between our look and Ray's start, or the machine is busy.
             head.failures += 1
             end_now(self.uid)
+            end_descendants()
             for member in self.members:
                 member.close_gate()
                 member.pid = 0  # none of them had a chance yet: it counts as no failure of theirs
@@ -245,6 +246,7 @@ class ClusterKeeper:
         self._failed_as = kept.resource["metadata"]["generation"] if kept else 0
         self._events.append(event("HeadFailed", why, warning=True, about=head.name))
         end_now(self.uid)
+        end_descendants()
         head.ready, head.reason, head.message = False, "Error", why
         for member in self.members:
             member.close_gate()
@@ -268,6 +270,7 @@ class ClusterKeeper:
         for member in self.members:
             member.ending = True
         await end_politely(self.uid, [member.pid for member in self.members if member.pid])
+        await asyncio.to_thread(end_descendants)
         if self._endings:
             await asyncio.wait(self._endings)
         for member in self.members:

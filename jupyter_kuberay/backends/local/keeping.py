@@ -24,6 +24,7 @@ from jupyter_kuberay.errors import KubeRayError, NotFound
 logger = logging.getLogger(__name__)
 
 _DISK_S = 1.0
+_LOOK_S = 5.0  # a folder that somebody removed by hand rings no bell
 _HEAD_AGAIN_S = (1.0, 60.0)  # a service's head that failed is started again after so long, doubled each time, up to so long
 _ENDED = ("Complete", "Failed", "ValidationFailed")
 
@@ -85,7 +86,7 @@ class Supervisor:
                 break
             delay = await self._step(kept)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), None if delay == math.inf else delay)
+                await asyncio.wait_for(self._woken.wait(), min(delay, _LOOK_S))
         await self._end()
         loop.remove_reader(listener.fileno())
         listener.close()

@@ -72,6 +72,8 @@ class Launcher:
     def _own(self, member: Member, block: PortBlock, token: Path, simulated: bool) -> dict[str, str]:
         own = {
             MARK: f"{self.uid}/{member.name}",
+            # Processes of Ray that rename themselves would write the new name over their environment, and the mark.
+            "SPT_NOENV": "1",
             # What looks for Ray by itself must not find another cluster on this machine.
             "RAY_ADDRESS": f"{LOOPBACK}:{block['gcs']}",
             "RAY_AUTH_MODE": "token",

@@ -2,8 +2,8 @@
 
 Every process of a node carries the node's mark in its environment, and hands it on to
 what it starts. A mark holds the resource's random uid, so whoever carries it is provably
-ours: a reused process id, or a restart of the machine, cannot fool it. Nothing without the
-mark is ever signalled.
+ours: a reused process id, or a restart of the machine, cannot fool it. Only a supervisor
+also ends what descends from it; else nothing without the mark is ever signalled.
 """
 
 from __future__ import annotations
@@ -137,14 +137,59 @@ def send(pid: int, mark: str, what: signal.Signals) -> bool:
 
 def end_now(mark: str, patience: float = 5.0) -> int:
     """Kill all that carry ``mark`` and wait until none is left. How many there were."""
+    ended: dict[int, str] = {}
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        found = marked(mark)
+        ended |= {pid: birth for pid in found if (birth := created(pid)) and send(pid, mark, signal.SIGKILL)}
+        # One that is ending has lost its mark already, and still holds its ports.
+        if not found and not any(created(pid) == birth for pid, birth in ended.items()):
+            break
+        time.sleep(0.01)  # nothing tells when
+    return len(ended)
+
+
+def end_descendants(patience: float = 5.0) -> int:
+    """Kill whatever this process started, and what that started: ours by descent, whatever it did to its environment.
+
+    Orphans count too, where this process adopts them. How many there were.
+    """
     ended: set[int] = set()
     deadline = time.monotonic() + patience
-    while found := marked(mark):
-        ended |= {pid for pid in found if send(pid, mark, signal.SIGKILL)}
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.01)  # the kernel needs a moment; nothing tells when
+    while (found := _descendants(os.getpid())) and time.monotonic() < deadline:
+        for pid, birth in found.items():
+            if created(pid) == birth:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    ended.add(pid)
+        time.sleep(0.01)
     return len(ended)
+
+
+def _descendants(root: int) -> dict[int, str]:
+    """Those that live, with when each began."""
+    children: dict[int, list[int]] = {}
+    for pid in _own():
+        children.setdefault(_parent(pid), []).append(pid)
+    found: dict[int, str] = {}
+    todo = [root]
+    while todo:
+        for pid in children.get(todo.pop(), []):
+            todo.append(pid)
+            if birth := created(pid):
+                found[pid] = birth
+    return found
+
+
+def _parent(pid: int) -> int:
+    with suppress(OSError):
+        return int((_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    if not _HAS_PROC:
+        import psutil
+
+        with suppress(psutil.Error):
+            return int(psutil.Process(pid).ppid())
+    return 0
 
 
 def spawn(argv: Sequence[str], environment: Mapping[str, str], log: Path, stdin: int = -1) -> int:
