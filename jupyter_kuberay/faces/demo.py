@@ -130,23 +130,23 @@ class Demo:
         report = _a_report(summaries) if summaries.is_file() else {}
         with _service(face.client, self.name) as url:
             if report:
-                face.say("\nA held-out report, which the model has not seen:")
+                face.line("\nA held-out report, which the model has not seen:")
                 self._ask(url, str(report["document"]), wanted=str(report["summary"]))
             label = f"by {self._model}" if self._model else "outside the small model's training data: it knows incident reports only"
-            face.say(f"\nThe founding document's text ({label}):")
+            face.line(f"\nThe founding document's text ({label}):")
             self._ask(url, FOUNDING_TEXT)
         scores = evaluation.get("scores") or {}
         if scores:
             said = f"\nROUGE-L on {evaluation.get('reports', '?')} held-out reports: {scores['model']['rougeL']:.3f}"
-            face.say(said + (f" (Lead-1 has {scores['lead1']['rougeL']:.3f})" if "lead1" in scores else ""))
+            face.line(said + (f" (Lead-1 has {scores['lead1']['rougeL']:.3f})" if "lead1" in scores else ""))
 
     def _ask(self, url: str, text: str, wanted: str = "") -> None:
         answer = ask(url, text)
         rows = [("document", text), ("summary", answer.text), ("reference", wanted)]
         for label, value in rows:
             if value:
-                self._face.say(_paragraph(label, value))
-        self._face.say(f"  {'latency':<10} {answer.seconds * 1000:.0f} ms over HTTP, GET {url}/summarize?text=…")
+                self._face.line(_paragraph(label, value))
+        self._face.line(f"  {'latency':<10} {answer.seconds * 1000:.0f} ms over HTTP, GET {url}/summarize?text=…")
 
     # --- what is left ----------------------------------------------------
 
@@ -180,11 +180,11 @@ class Demo:
 
     def _last_words(self, seconds: float) -> None:
         face, run_dir = self._face, _short(self.run_dir)
-        face.say(f"\nNotebooks with their outputs: {run_dir}/notebooks")
+        face.line(f"\nNotebooks with their outputs: {run_dir}/notebooks")
         if (self.run_dir / "model").is_dir():
-            face.say(f"Model:                        {run_dir}/model")
+            face.line(f"Model:                        {run_dir}/model")
         if self._keep:
-            face.say(
+            face.line(
                 f"\nCluster and service {self.name} go on. To continue:\n"
                 f"    jupyter kuberay attach {self.name}\n"
                 f"    jupyter kuberay services {self.name}\n"
@@ -193,9 +193,9 @@ class Demo:
                 f"    jupyter kuberay down --yes {self.name}"
             )
         else:
-            face.say("Service and cluster were taken down again. With --keep they go on.")
+            face.line("Service and cluster were taken down again. With --keep they go on.")
         minutes, rest = divmod(round(seconds), int(MINUTE))
-        face.say(f"All of it took {minutes} min {rest} s.")
+        face.line(f"All of it took {minutes} min {rest} s.")
 
 
 def notebooks_folder() -> Path:

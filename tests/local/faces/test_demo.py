@@ -85,17 +85,17 @@ def test_it_runs_the_notebooks_asks_the_service_twice_says_where_things_lie_and_
     write("2_evaluate", EVALUATED, parameters="run_dir = ''")
     write("3_publish", f"app = {str(tmp_path / 'echo_app.py')!r} + ':app'\n{PUBLISH}", parameters="run_dir = ''\nservice = ''")
     with demo(kuberay, tmp_path, "1_look,2_evaluate,3_publish") as process:
-        _, said = process.communicate()
-        assert process.returncode == 0, said
+        said, news = process.communicate()
+        assert process.returncode == 0, news
     for name in ("1_look", "2_evaluate", "3_publish"):
-        assert f"{name}: " in said
+        assert f"{name}: " in news
         assert (tmp_path / "run" / "notebooks" / f"{name}.ipynb").exists()
     assert "A disk was full." in said and "Full disk." in said
     assert "In short: A disk was full." in said and "In short: A large language mod" in said
     assert "outside the small model's training data" in said
     assert said.count(" ms over HTTP") == 2
     assert "ROUGE-L on 7 held-out reports: 0.500 (Lead-1 has 0.250)" in said
-    assert f"{tmp_path}" in said or "run/notebooks" in said
+    assert "run/notebooks" in said
     assert "were taken down again" in said
     assert set(uids(kuberay)) == before
 
