@@ -62,7 +62,7 @@ async def fresh(backend: Backend) -> AsyncIterator[Callable[[str], str]]:
                 continue
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(make_backend: MakeBackend) -> Iterator[str]:
     """The name of a cluster with one worker that runs, for tests that leave it as it is."""
     name = f"shared-{uuid.uuid4().hex[:6]}"

@@ -17,14 +17,14 @@ from jupyter_kuberay.spec import ClusterSpec
 SPEC = ClusterSpec(name="attached", head={"cpu": "2", "memory": "2Gi"})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client() -> Iterator[Client]:
     folder = tempfile.mkdtemp(prefix="jka")
     yield Client(LocalBackend(Path(folder)), KubeRay(user="tester"))
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(client: Client) -> Iterator[Cluster]:
     import ray  # noqa: F401 - takes seconds once, which no test here is about
 

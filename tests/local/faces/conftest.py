@@ -77,7 +77,7 @@ class CommandLine:
         return str(kept.uid)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kuberay() -> Iterator[CommandLine]:
     home = Path(tempfile.mkdtemp(prefix="jkf", dir="/tmp"))
     (home / "config").mkdir()
@@ -92,7 +92,7 @@ def kuberay() -> Iterator[CommandLine]:
     shutil.rmtree(home)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def alice(kuberay: CommandLine) -> Said:
     """What bringing the shared cluster up said: two workers with a simulated GPU each."""
     said = kuberay("up", NAME, "--profile", "gpu", "--workers", "2", "--cpu", "1", "--memory", "2Gi", "-o", "json")
