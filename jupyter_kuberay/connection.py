@@ -15,6 +15,7 @@ import logging
 import os
 import queue
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,6 +33,9 @@ NAMESPACE = "default"  # one for all sessions, so that a named actor is found ag
 def lost(cluster: str) -> Unreachable:
     """The error of every call between the loss of a connection and the next attach."""
     return Unreachable(f"The connection to cluster {cluster!r} is lost.", "Attach again when its head is back; see its status.")
+
+
+_KNOCKS, _BETWEEN_KNOCKS_S = 10, 0.2
 
 
 class Connection:
@@ -166,11 +170,19 @@ class Connection:
         threading.Thread(target=self._wait_for_data_thread, args=(worker.data_client.data_thread,), daemon=True).start()
         channel = self._follow(worker, None)
         while (sign := self._next_sign(channel is worker.channel)) != "closing":
-            if sign == "ended" or (sign == "trouble" and knock(self.endpoint) in (Answer.REFUSED, Answer.FORBIDDEN)):
+            if sign == "ended" or (sign == "trouble" and self._gone()):
                 self._end()
                 return
             if worker.channel is not channel:  # Ray made a new one while it reconnected.
                 channel = self._follow(worker, channel)
+
+    def _gone(self) -> bool:
+        """Whether nobody answers there any more. A busy machine may need a moment to close the port of who was killed."""
+        for _ in range(_KNOCKS):
+            if knock(self.endpoint) in (Answer.REFUSED, Answer.FORBIDDEN):
+                return True
+            time.sleep(_BETWEEN_KNOCKS_S)
+        return False
 
     def _next_sign(self, settled: bool) -> str:
         try:
