@@ -35,6 +35,7 @@ def lost(cluster: str) -> Unreachable:
     return Unreachable(f"The connection to cluster {cluster!r} is lost.", "Attach again when its head is back; see its status.")
 
 
+# A busy machine may need a moment to close the port of who was killed.
 _KNOCKS, _BETWEEN_KNOCKS_S = 10, 0.2
 
 
@@ -70,6 +71,7 @@ class Connection:
         except BaseException:
             self.close()
             raise
+        self._overhear(self._worker.data_client)
         threading.Thread(target=self._watch, args=(self._worker,), name="jupyter-kuberay-connection", daemon=True).start()
 
     def close(self) -> None:
@@ -168,33 +170,48 @@ class Connection:
     def _watch(self, worker: Any) -> None:
         """Notice the end: at once when the head is gone, after Ray's own tries when only the network is."""
         threading.Thread(target=self._wait_for_data_thread, args=(worker.data_client.data_thread,), daemon=True).start()
-        channel = self._follow(worker, None)
-        while (sign := self._next_sign(channel is worker.channel)) != "closing":
-            if sign == "ended" or (sign == "trouble" and self._gone()):
+        self._follow(worker.channel)
+        reconnecting, doubts = False, 0
+        while (sign := self._next_sign(_BETWEEN_KNOCKS_S if reconnecting or doubts else None)) != "closing":
+            if sign == "ended":
                 self._end()
                 return
-            if worker.channel is not channel:  # Ray made a new one while it reconnected.
-                channel = self._follow(worker, channel)
+            if sign == "trouble":
+                doubts = _KNOCKS
+            elif sign == "reconnecting":
+                reconnecting = True
+            elif sign == "reconnected":
+                reconnecting = False
+                self._follow(worker.channel)
+            if (reconnecting or doubts) and knock(self.endpoint) in (Answer.REFUSED, Answer.FORBIDDEN):
+                if not self._closing:
+                    self._end()
+                return
+            doubts = max(0, doubts - 1)
 
-    def _gone(self) -> bool:
-        """Whether nobody answers there any more. A busy machine may need a moment to close the port of who was killed."""
-        for _ in range(_KNOCKS):
-            if knock(self.endpoint) in (Answer.REFUSED, Answer.FORBIDDEN):
-                return True
-            time.sleep(_BETWEEN_KNOCKS_S)
-        return False
-
-    def _next_sign(self, settled: bool) -> str:
+    def _next_sign(self, timeout: float | None) -> str:
         try:
-            return self._signs.get(timeout=None if settled else 1.0)
+            return self._signs.get(timeout=timeout)
         except queue.Empty:
             return ""
 
-    def _follow(self, worker: Any, before: Any) -> Any:
+    def _overhear(self, data_client: Any) -> None:
+        """Have it put among the signs that Ray tries to connect again: its channel is closed then, and tells nothing more."""
+        reconnect = data_client._reconnect_channel
+
+        def told() -> None:
+            self._signs.put("reconnecting")
+            try:
+                reconnect()
+            finally:
+                self._signs.put("reconnected")
+
+        data_client._reconnect_channel = told
+
+    def _follow(self, channel: Any) -> None:
         """Have every change of the channel's state that means trouble put among the signs."""
         import grpc  # type: ignore[import-untyped]
 
-        channel = worker.channel
         healthy = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.CONNECTING)
         seen_ready = threading.Event()
 
@@ -204,11 +221,8 @@ class Connection:
             if seen_ready.is_set() and state not in healthy:
                 self._signs.put("trouble")
 
-        if channel is None:
-            return before
         with suppress(ValueError):  # closed meanwhile
             channel.subscribe(on_state)
-        return channel
 
     def _wait_for_data_thread(self, thread: threading.Thread) -> None:
         thread.join()
