@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ _RAY_TRAIN = {
 }
 _LONGEST_DOCUMENT = 512  # tokens; of a base model, what it can read
 _LONGEST_SUMMARY = 128
+_ALIKE = 25  # batches among which documents are put together by length
 _DONT_COUNT = -100  # torch's label for what the loss leaves out
 
 
@@ -164,7 +166,7 @@ def _train_on_worker(settings: Json) -> None:
     held_out = _examples(settings, tokenizer, "validation")
     wrapped = prepare_model(model)
     device = next(model.parameters()).device
-    plan = _Plan(len(examples), settings["batch_size"], world, settings["epochs"])
+    plan = _Plan([len(document) for document, _ in examples], settings["batch_size"], world, settings["epochs"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings["learning_rate"], betas=(0.9, 0.98), fused=True)
     losses: list[Json] = []
     started = time.monotonic()
@@ -194,19 +196,27 @@ def _train_on_worker(settings: Json) -> None:
 class _Plan:
     """Which rows each step of each worker takes, and how fast it learns from them."""
 
-    def __init__(self, rows: int, batch_size: int, world: int, epochs: int) -> None:
-        self.rows = rows
+    def __init__(self, lengths: Sequence[int], batch_size: int, world: int, epochs: int) -> None:
+        self.lengths = lengths  # of the documents, in tokens
         self.together = batch_size * world
         self.world = world
-        self.steps = max(1, rows // self.together)  # an epoch
+        self.steps = max(1, len(lengths) // self.together)  # an epoch
         self.total = self.steps * epochs
 
     def batches(self, epoch: int, rank: int, seed: int) -> list[list[int]]:
-        """Another order in each epoch, the same on all workers, of which each takes its part."""
+        """Another order in each epoch, the same on all workers, of which each takes its part.
+
+        Documents of like length come together, because a batch is padded to its longest; which these are is a matter of
+        chance, among `_ALIKE` batches at a time.
+        """
         import torch
 
-        order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(1000 * seed + epoch)).tolist()
-        return [order[at : at + self.together][rank :: self.world] for at in range(0, self.steps * self.together, self.together)]
+        chance = torch.Generator().manual_seed(1000 * seed + epoch)
+        order = torch.randperm(len(self.lengths), generator=chance).tolist()[: self.steps * self.together]
+        stretch = _ALIKE * self.together
+        alike = [sorted(order[at : at + stretch], key=self.lengths.__getitem__) for at in range(0, len(order), stretch)]
+        batches = [part[at : at + self.together] for part in alike for at in range(0, len(part), self.together)]
+        return [batches[at][rank :: self.world] for at in torch.randperm(len(batches), generator=chance).tolist()]
 
     def warmth(self, step: int) -> float:
         """The learning rate's share: rising for a twentieth of the time, then falling to almost nothing."""
