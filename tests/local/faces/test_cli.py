@@ -131,6 +131,23 @@ def test_sigterm_during_up_cleans_up_like_ctrl_c(kuberay: CommandLine) -> None:
     assert not marked(uid)
 
 
+def test_ctrl_c_during_publish_leaves_nothing_and_says_so(kuberay: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "greeting.py").write_text("from ray import serve\n\n@serve.deployment\nclass Greeting:\n    pass\n\napp = Greeting.bind()\n")
+    before = {kept.uid for kept in kuberay.backend.store.all("RayCluster")}
+    with kuberay.start("publish", "bob-4", "--app", f"{tmp_path / 'greeting.py'}:app", "--workers", "0") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "The head is starting." in line or "Asked for." in line:
+                break
+        uids = {kept.uid for kind in ("RayService", "RayCluster") for kept in kuberay.backend.store.all(kind)} - before
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait() == 130
+    assert rest.splitlines()[-1] == "Interrupted. Service 'bob-4' was removed again; nothing of it is left."
+    assert uids and not [process for uid in uids for process in marked(uid)]
+    assert "bob-4" not in kuberay("services").out + kuberay("list", "--all").out
+
+
 # --- notebooks -----------------------------------------------------------
 
 
