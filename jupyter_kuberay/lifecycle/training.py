@@ -55,11 +55,11 @@ def train(
         tokenizer on the data alone. Anything else is the path or the name of
         a model to train further, such as facebook/bart-large-cnn.
     epochs
-        How often each document is seen; 0: 10 times from scratch, once with a base model.
+        How often each document is seen; 0: 3 times from scratch, once with a base model.
     batch_size
         Documents a step and worker.
     learning_rate
-        At its highest; 0: 4e-3 from scratch, 3e-5 for a base model.
+        At its highest; 0: 1.5e-3 from scratch, 3e-5 for a base model.
     workers, cpus_per_worker, gpus_per_worker
         The worker group; its workers train data-parallel.
     threads
@@ -82,7 +82,7 @@ def train(
     shutil.rmtree(run / "training", ignore_errors=True)
     for judgement in ("evaluation.json", "validation.json"):  # of the model that is replaced now
         (run / judgement).unlink(missing_ok=True)
-    usual_epochs, usual_rate = (10, 4e-3) if base == SMALL_T5 else (1, 3e-5)
+    usual_epochs, usual_rate = (3, 1.5e-3) if base == SMALL_T5 else (1, 3e-5)
     settings = {"data": manifest["path"], "base": base, "epochs": epochs or usual_epochs, "batch_size": batch_size}
     settings |= {"learning_rate": learning_rate or usual_rate}
     settings |= {"threads": threads, "seed": seed, "limit": limit}
