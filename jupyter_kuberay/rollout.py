@@ -225,7 +225,7 @@ async def _at_serve(backend: Backend, seen: Observation, status: ServiceStatus) 
     KubeRay's status runs ahead of Serve (observedGeneration) and behind it (the applications' states), and nothing
     tells when Serve changes: so it is asked, for as long as it has something else or is still at it.
     """
-    from jupyter_kuberay.backends.local.dashboard import Dashboard
+    from jupyter_kuberay.backends.dashboard import Dashboard
 
     wanted = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))["applications"]
     while True:

@@ -305,7 +305,7 @@ async def test_unpublishing_leaves_nothing(backend, first):
 async def pids(backend):
     """The replicas' actors, which stay when they are only reconfigured."""
     from jupyter_kuberay.backends.base import DASHBOARD_PORT
-    from jupyter_kuberay.backends.local.dashboard import Dashboard
+    from jupyter_kuberay.backends.dashboard import Dashboard
 
     cluster = service_status(await backend.get(Kind.SERVICE, "tiny")).cluster
     async with backend.reach(cluster, DASHBOARD_PORT) as at:

@@ -111,8 +111,8 @@ class LocalBackend(Backend):
                 supervision.remove(self.store, kept)
 
     async def usage(self, name: str) -> Usage:
-        from jupyter_kuberay.backends.local.accounting import usage
-        from jupyter_kuberay.backends.local.dashboard import Dashboard
+        from jupyter_kuberay.backends.accounting import usage
+        from jupyter_kuberay.backends.dashboard import Dashboard
 
         async with self.reach(name, DASHBOARD_PORT) as at:
             return await usage(Dashboard(at.host, at.port, at.token))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from jupyter_kuberay.backends.local.dashboard import Dashboard
+from jupyter_kuberay.backends.dashboard import Dashboard
 from jupyter_kuberay.errors import Failed, Forbidden, KubeRayError, NotFound, Unreachable
 
 Json = dict[str, Any]

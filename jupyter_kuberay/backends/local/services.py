@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jupyter_kuberay.backends.local.dashboard import Dashboard
+from jupyter_kuberay.backends.dashboard import Dashboard
 from jupyter_kuberay.backends.local.told import with_condition
 from jupyter_kuberay.errors import Failed, KubeRayError
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from jupyter_kuberay.backends.dashboard import Dashboard
 from jupyter_kuberay.backends.local.cluster import ClusterKeeper
-from jupyter_kuberay.backends.local.dashboard import Dashboard
 from jupyter_kuberay.backends.local.files import write_bytes
 from jupyter_kuberay.backends.local.jobs import ENDED, JobKeeper, problem_of
 from jupyter_kuberay.backends.local.ports import answers

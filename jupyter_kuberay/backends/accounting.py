@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jupyter_kuberay.backends.local.dashboard import Dashboard
+from jupyter_kuberay.backends.dashboard import Dashboard
 from jupyter_kuberay.errors import Unreachable
 from jupyter_kuberay.observation import Json, Usage
 
