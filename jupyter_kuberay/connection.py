@@ -15,7 +15,6 @@ import logging
 import os
 import queue
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
