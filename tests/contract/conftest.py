@@ -33,7 +33,8 @@ def make_backend(tmp_path_factory: pytest.TempPathFactory) -> MakeBackend:
     if NAME == "kuberay":
         from jupyter_kuberay.backends.kuberay import KubeRayBackend
 
-        return lambda: KubeRayBackend()
+        # Of the kubeconfig that KUBECONFIG names: the user whose rights are enough has to be enough.
+        return lambda: KubeRayBackend(namespace=os.environ.get("JUPYTER_KUBERAY_TEST_NAMESPACE", ""))
     raise pytest.UsageError(f"JUPYTER_KUBERAY_TEST_BACKEND is {NAME!r}; it can be local or kuberay.")
 
 

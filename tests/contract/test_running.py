@@ -14,7 +14,7 @@ from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT,
 from jupyter_kuberay.errors import NotFound, Unreachable
 from jupyter_kuberay.observation import Endpoint, Kind
 
-from .resources import TOKEN, cluster, condition, gone, is_ready, job, until
+from .resources import cluster, condition, gone, is_ready, job, until
 
 Fresh = Callable[[str], str]
 
@@ -45,7 +45,7 @@ async def test_the_ports_of_kuberay_are_reached_wherever_they_are(backend: Backe
     async with backend.reach(running, port) as at:
         _, writer = await asyncio.open_connection(at.host, at.port)
         writer.close()
-        assert at.token == TOKEN and TOKEN not in repr(at)
+        assert len(at.token) >= 32 and at.token not in repr(at)
 
 
 async def test_the_dashboard_wants_the_token(backend: Backend, running: str):
@@ -113,6 +113,8 @@ async def test_workers_come_and_go_as_asked_and_the_cluster_sleeps_and_wakes(bac
     name = fresh("breathing")
     await backend.create(cluster(name))
     await until(backend, Kind.CLUSTER, name, is_ready)
+    async with backend.reach(name, CLIENT_PORT) as at:
+        token = at.token
 
     replicas = "/spec/workerGroupSpecs/0/replicas"
     await backend.patch(Kind.CLUSTER, name, [{"op": "replace", "path": replicas, "value": 2}])
@@ -131,4 +133,4 @@ async def test_workers_come_and_go_as_asked_and_the_cluster_sleeps_and_wakes(bac
     await backend.patch(Kind.CLUSTER, name, [{"op": "replace", "path": "/spec/suspend", "value": False}])
     await until(backend, Kind.CLUSTER, name, is_ready)
     async with backend.reach(name, CLIENT_PORT) as at:
-        assert at.token == TOKEN
+        assert at.token == token

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_kuberay.backends.local import gpus, leases, ports
+from jupyter_kuberay.backends.local import LocalBackend, gpus, leases, ports
 from jupyter_kuberay.backends.local.bell import Bell
 from jupyter_kuberay.backends.local.files import is_held, read_json, try_lock, write_json
 from jupyter_kuberay.backends.local.nodes import LOOPBACK
@@ -95,6 +95,14 @@ def test_without_a_secret_a_token_is_made(store: Store):
     for name in ("one", "two"):
         store.create(cluster(name).resource)
     assert len(store.token("RayCluster", "one")) == 64 != store.token("RayCluster", "two")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("content", [{"stringData": {"auth_token": "of-ours"}}, {"data": {"auth_token": "b2Ytb3Vycw=="}}])
+async def test_the_token_of_a_secret_that_comes_along_is_the_clusters(backend: LocalBackend, content: dict[str, dict[str, str]]):
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine"}, **content}
+    await backend.create(cluster("mine", suspend=True).model_copy(update={"secret": secret}))
+    assert backend.store.token("RayCluster", "mine") == "of-ours"
 
 
 def test_config_maps_lie_beside_the_resource(store: Store):
