@@ -12,6 +12,7 @@ class KubeRayError(Exception):
     """Something that a user or an administrator can act on."""
 
     status = 500
+    retry_after = 0.0  # seconds after which the other side wants to be asked again; 0: it does not say
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

@@ -1,0 +1,116 @@
+"""A port of a cluster's head on this machine's loopback, carried through the API server.
+
+Each connection to it is one websocket to the head's pod, as kubectl's
+port-forward is. The pod is looked up anew when it is gone: a head that was
+started again comes back under another name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from jupyter_kuberay.backends.kuberay.api import Api
+from jupyter_kuberay.backends.kuberay.paths import PODS
+from jupyter_kuberay.errors import KubeRayError
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_PROTOCOL = "v4.channel.k8s.io"
+_DATA, _ERROR = 0, 1
+_CHUNK = 2**18
+_TRIES, _AGAIN_S = 2, 0.2
+
+
+@asynccontextmanager
+async def tunnel(api: Api, head: Callable[[], Awaitable[str]], port: int) -> AsyncIterator[int]:
+    """The local port behind which ``port`` of the pod that ``head`` names answers, for as long as the context lasts."""
+    carried = _Carried(api, head, port)
+    server = await asyncio.start_server(carried.connected, "127.0.0.1", 0, limit=_CHUNK)
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        await carried.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(server.wait_closed(), 1)
+
+
+class _Carried:
+    """The connections of one tunnel."""
+
+    def __init__(self, api: Api, head: Callable[[], Awaitable[str]], port: int) -> None:
+        self._api, self._head, self._port = api, head, port
+        self._pod = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._carry(reader, writer)
+        except asyncio.CancelledError:
+            pass  # the tunnel is closed; nobody waits for this task
+        finally:
+            self._tasks.discard(task)
+            # Reset, not closed: whoever waits for an answer learns at once that there will be none.
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        import aiohttp
+
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                self._pod = self._pod or await self._head()
+                path = PODS.path(await self._api.namespace(), self._pod, "portforward")
+                async with self._api.websocket(path, {"ports": str(self._port)}, _PROTOCOL) as socket:
+                    await _pump(socket, reader, writer)
+                return
+            except (KubeRayError, aiohttp.ClientError, OSError):
+                self._pod = ""  # it is gone, or cannot be reached now
+                if not tries_left:
+                    return
+                await asyncio.sleep(_AGAIN_S)
+
+    async def close(self) -> None:
+        tasks = [*self._tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)
+
+
+async def _pump(socket: aiohttp.ClientWebSocketResponse, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry bytes both ways until one side ends."""
+
+    async def up() -> None:
+        head = bytes([_DATA])
+        while data := await reader.read(_CHUNK):
+            await socket.send_bytes(head + data)
+
+    async def down() -> None:
+        begun: set[int] = set()
+        async for message in socket:
+            frame = message.data
+            if not isinstance(frame, bytes) or not frame:
+                continue
+            channel = frame[0]
+            if channel not in begun:  # the first frame of each tells the port
+                begun.add(channel)
+                continue
+            if channel == _ERROR:
+                return  # such as: nothing listens there
+            writer.write(memoryview(frame)[1:])
+            await writer.drain()
+
+    ways = [asyncio.ensure_future(up()), asyncio.ensure_future(down())]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
