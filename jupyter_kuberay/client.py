@@ -45,7 +45,14 @@ class Client:
     def __init__(self, backend: Backend | None = None, settings: KubeRay | None = None) -> None:
         self.settings = settings or load()
         self.backend = backend or make_backend(self.settings)
-        self.user = user_name(self.settings.user, os.environ)
+        self._user = ""
+
+    @property
+    def user(self) -> str:
+        """Who the user is; the API server may have to be asked, once."""
+        if not self._user:
+            self._user = user_name(self.settings.user, os.environ, self.backend.user)
+        return self._user
 
     # --- clusters ---
 
@@ -313,6 +320,10 @@ class Client:
 
 def make_backend(settings: KubeRay) -> Backend:
     """The backend that the settings name."""
+    if settings.backend == "kuberay":
+        from jupyter_kuberay.backends.kuberay import KubeRayBackend
+
+        return KubeRayBackend(settings.context, settings.namespace)
     from jupyter_kuberay.backends.local import LocalBackend
 
     return LocalBackend(local_data_dir(settings))

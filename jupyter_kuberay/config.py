@@ -28,7 +28,11 @@ FILE = "jupyter_kuberay_config"
 class KubeRay(SingletonConfigurable):
     """The settings of jupyter-kuberay."""
 
-    backend = Enum(("local",), default_value="local", help="Where clusters run: 'local' is this machine.").tag(config=True)
+    backend = Enum(
+        ("local", "kuberay"), default_value="local", help="Where clusters run: 'local' is this machine, 'kuberay' a Kubernetes cluster."
+    ).tag(config=True)
+    context = Unicode("", help="Which context of the kubeconfig the kuberay backend takes; default: the current one.").tag(config=True)
+    namespace = Unicode("", help="In which namespace a user's clusters are; default: the context's, or the pod's own.").tag(config=True)
     data_dir = Unicode("", help="Where the local substrate keeps its clusters; default: 'kuberay' in Jupyter's data directory.").tag(
         config=True
     )

@@ -7,12 +7,15 @@ somebody set it.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 
-def user_name(configured: str, environment: Mapping[str, str], server: str = "") -> str:
-    """The first that is known of: what the administrator set, JupyterHub's user, the API server's word, the system's user."""
-    return configured or environment.get("JUPYTERHUB_USER", "") or server or _system_user()
+def user_name(configured: str, environment: Mapping[str, str], server: Callable[[], str] = lambda: "") -> str:
+    """The first that is known of: what the administrator set, JupyterHub's user, the API server's word, the system's user.
+
+    ``server`` is called only when it comes to that.
+    """
+    return configured or environment.get("JUPYTERHUB_USER", "") or server() or _system_user()
 
 
 def _system_user() -> str:

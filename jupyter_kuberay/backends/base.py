@@ -105,6 +105,10 @@ class Backend(ABC):
         ends when the node does. The log of a node that ended can still be read.
         """
 
+    def user(self) -> str:
+        """Who asks, as the substrate knows them; "" where it knows nobody. May ask over the network, and blocks meanwhile."""
+        return ""
+
     async def close(self) -> None:
         """Let go of connections. What was made stays."""
         return None

@@ -63,8 +63,7 @@ class BackendType(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         there = _backends()
         if value not in there:
-            what = "The kuberay backend is not in this version yet" if value == "kuberay" else f"There is no backend {value!r}"
-            self.fail(f"{what}; choose one of: {', '.join(there)}.", param, ctx)
+            self.fail(f"There is no backend {value!r}; choose one of: {', '.join(there)}.", param, ctx)
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

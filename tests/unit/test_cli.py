@@ -119,7 +119,7 @@ def _with_scripts(**more: str) -> dict[str, str]:
         (["up", "a", "--profile", "nonsense"], ["'nonsense'", "cpu, cpu-small, gpu"]),
         (["manifest", "a", "--profile", "nonsense"], ["'nonsense'", "cpu, cpu-small, gpu"]),
         (["publish", "a", "--app", "m:a", "--profile", "nonsense"], ["'nonsense'", "cpu, cpu-small, gpu"]),
-        (["up", "a", "--backend", "kuberay"], ["kuberay backend is not in this version", "local"]),
+        (["up", "a", "--backend", "slurm"], ["no backend 'slurm'", "local, kuberay"]),
         (["up", "a", "--backend", "elsewhere"], ["'elsewhere'", "local"]),
         (["up", "a", "--timeout", "0"], ["--timeout"]),
         (["up"], ["NAME"]),

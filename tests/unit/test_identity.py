@@ -14,7 +14,7 @@ from jupyter_kuberay.identity import user_name
     ],
 )
 def test_the_administrator_comes_before_the_hub_before_the_api_server(configured, environment, server, name):
-    assert user_name(configured, environment, server) == name
+    assert user_name(configured, environment, lambda: server) == name
 
 
 def test_the_systems_user_is_the_last_resort_and_there_is_always_one(monkeypatch):
