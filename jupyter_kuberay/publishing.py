@@ -16,11 +16,11 @@ from typing import Any
 from jupyter_kuberay import revision as values
 from jupyter_kuberay.backends.base import SERVE_PORT, Backend
 from jupyter_kuberay.errors import InvalidSpec, NotFound, TimedOut
-from jupyter_kuberay.manifest import NAME, parse_serve_config, service_bundle
+from jupyter_kuberay.manifest import NAME, parse_serve_config, read_service, service_bundle
 from jupyter_kuberay.observation import Bundle, Kind, Observation
 from jupyter_kuberay.revision import Revision
 from jupyter_kuberay.rollout import Clock, Progress, Step, first, upgrade, watched
-from jupyter_kuberay.shipment import checked_settings, model_uri, packed
+from jupyter_kuberay.shipment import checked_settings, model_uri, packed, shared_folders
 from jupyter_kuberay.spec import Application, ClusterSpec, Code, ServiceSpec
 from jupyter_kuberay.status import service_status
 
@@ -118,7 +118,7 @@ async def publish(
         app=found.app,
         code=text,
         sha256=sha256,
-        model=model_uri(model, same_machine=backend.name == "local"),
+        model=model_uri(model, shared=_shared(backend, there, cluster)),
         settings=checked_settings(settings),
         deployments=names,
         who=who,
@@ -191,6 +191,14 @@ def _bundle(name: str, wanted: Revision, cluster: ClusterSpec | None, **options:
     entry = values.application(wanted, name, **options)
     text = values.written({**spec.serve_options, "applications": [entry]})
     return bundle.model_copy(update={"resource": {**bundle.resource, "spec": {**bundle.resource["spec"], "serveConfigV2": text}}})
+
+
+def _shared(backend: Backend, there: Observation | None, cluster: ClusterSpec | None) -> list[str]:
+    """Which folders are the same here and on the service's cluster."""
+    if backend.name == "local":
+        return ["/"]
+    below = read_service(there.resource).cluster if there else cluster
+    return shared_folders(below) if below else []
 
 
 async def _there(backend: Backend, name: str) -> Observation | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jupyter_kuberay import revision as values
 from jupyter_kuberay import source
 from jupyter_kuberay.errors import InvalidSpec
 from jupyter_kuberay.observation import Json
+from jupyter_kuberay.spec import ClusterSpec
 
 MAXIMUM_SETTINGS = 20_000  # characters of JSON: they travel in a command line, with the code
 
@@ -61,16 +63,34 @@ def _stored(content: bytes, sha256: str, store: str) -> str:
     return uri
 
 
-def model_uri(model: str, *, same_machine: bool) -> str:
-    """A path of this machine as a URI; anything else, such as a hub's name, as it is."""
+def model_uri(model: str, *, shared: Sequence[str]) -> str:
+    """A path of this machine as a URI; anything else, such as a hub's name, as it is.
+
+    Parameters
+    ----------
+    shared
+        Folders that the cluster sees at the same path: "/" where it runs on this machine.
+
+    Raises
+    ------
+    InvalidSpec
+        The path is on this machine, and in none of these folders.
+    """
     path = os.path.abspath(os.path.expanduser(model))
     if not model or "://" in model or not os.path.exists(path):
         return model
-    if not same_machine:
+    if not any(Path(path).is_relative_to(folder) for folder in shared):
+        where = f"below {' or '.join(sorted(shared))}, which the cluster sees too" if shared else "to a store"
         raise InvalidSpec(
-            f"The model {model!r} lies on this machine, where the cluster cannot read it.", "Copy it to a store, and give its URI."
+            f"The model {model!r} lies on this machine, where the cluster cannot read it.", f"Copy it {where}, and give its address there."
         )
     return f"file://{path}"
+
+
+def shared_folders(cluster: ClusterSpec) -> list[str]:
+    """Where claims are mounted on every node of a cluster: whoever mounts them at the same path sees the same files."""
+    mounts = [{volume.mount_path for volume in pod.volumes if volume.claim} for pod in (cluster.head, *cluster.worker_groups)]
+    return sorted(set.intersection(*mounts))
 
 
 def checked_settings(settings: Mapping[str, Any] | None) -> Json:
