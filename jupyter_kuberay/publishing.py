@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from jupyter_kuberay import revision as values
 from jupyter_kuberay.backends.base import SERVE_PORT, Backend
-from jupyter_kuberay.errors import InvalidSpec, NotFound, TimedOut
+from jupyter_kuberay.errors import InvalidSpec, NotFound, TimedOut, Unreachable
 from jupyter_kuberay.manifest import NAME, parse_serve_config, read_service, service_bundle
 from jupyter_kuberay.observation import Bundle, Kind, Observation
 from jupyter_kuberay.revision import Revision
@@ -28,7 +29,7 @@ FIRST_SECONDS = 600.0  # a cluster may have to be brought up, and images pulled
 UPGRADE_SECONDS = 300.0
 GONE_SECONDS = 60.0
 
-__all__ = ["Published", "Revision", "Step", "publish", "revisions", "rollback", "unpublish"]
+__all__ = ["Published", "Revision", "Step", "publish", "reach", "revisions", "rollback", "unpublish"]
 
 
 @dataclass(frozen=True)
@@ -222,11 +223,31 @@ async def _recorded(backend: Backend, service: Observation) -> list[Revision]:
 
 
 async def _published(backend: Backend, seen: Observation, wanted: Revision, clock: Clock, example: str = "") -> Published:
-    config = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))
-    route = str(config["applications"][0].get("route_prefix") or "/").rstrip("/")
-    url = await _address(backend, seen) + (route or "")
+    url = await _address(backend, seen) + _route(seen)
     call = f"curl '{url}{example or '/'}'"
     return Published(seen.name, url, wanted, call, tuple(clock.steps))
+
+
+def _route(seen: Observation) -> str:
+    config = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))
+    return str(config["applications"][0].get("route_prefix") or "/").rstrip("/")
+
+
+@asynccontextmanager
+async def reach(backend: Backend, name: str) -> AsyncIterator[str]:
+    """Where a service answers from this process, as "http://host:port/route", for as long as the context lasts.
+
+    Raises
+    ------
+    NotFound, Unreachable
+        There is no such service, or it has no cluster that answers now.
+    """
+    seen = await _service(backend, name)
+    cluster = service_status(seen).cluster
+    if not cluster:
+        raise Unreachable(f"Service {name!r} has no cluster now.", "Wait until it answers; its status tells why it does not.")
+    async with backend.reach(cluster, SERVE_PORT) as at:
+        yield f"http://{at.address}{_route(seen)}"
 
 
 async def _address(backend: Backend, seen: Observation) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jupyter_kuberay.cluster import default_client
@@ -106,6 +107,21 @@ class Service:
     def status(self) -> ServiceStatus:
         """How it is now; `NotFound` if it is not there."""
         return run_sync(self._client.service(self.name))
+
+    @contextmanager
+    def reach(self) -> Iterator[str]:
+        """The service's address from here, as "http://host:port", for as long as the context lasts.
+
+        On Kubernetes, from outside, a tunnel carries it meanwhile; what `publish` gives as ``url`` is its address inside.
+        """
+        from jupyter_kuberay.publishing import reach
+
+        context = reach(self._client.backend, self.name)
+        address = run_sync(context.__aenter__())
+        try:
+            yield address
+        finally:
+            run_sync(context.__aexit__(None, None, None))
 
     def revisions(self) -> list[Revision]:
         """All that was published under this name, the oldest first."""

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jupyter_kuberay.backends.base import SERVE_PORT
 from jupyter_kuberay.batch import parameters_of
 from jupyter_kuberay.errors import Failed, InvalidSpec, KubeRayError, NotFound, Refused
 from jupyter_kuberay.faces.commands import bring_up, wanted
@@ -22,9 +21,7 @@ from jupyter_kuberay.faces.face import Face, Interrupted
 from jupyter_kuberay.faces.runs import end, run_on, short_name
 from jupyter_kuberay.loop import run_sync
 from jupyter_kuberay.observation import Kind
-
-if TYPE_CHECKING:
-    from jupyter_kuberay.client import Client
+from jupyter_kuberay.service import Service
 
 NOTEBOOKS = ("02_data", "03_training", "05_evaluation", "06_validation", "07_serving")
 UP_SECONDS = 300.0
@@ -128,7 +125,7 @@ class Demo:
         face, evaluation = self._face, _read(self.run_dir / "evaluation.json")
         summaries = self.run_dir / "evaluation" / "summaries.parquet"
         report = _a_report(summaries) if summaries.is_file() else {}
-        with _service(face.client, self.name) as url:
+        with Service(self.name, face.client).reach() as url:
             if report:
                 face.line("\nA held-out report, which the model has not seen:")
                 self._ask(url, str(report["document"]), wanted=str(report["summary"]))
@@ -231,18 +228,6 @@ def ask(url: str, text: str, timeout: float = ANSWER_SECONDS) -> Answer:
     if not isinstance(summary, str):
         raise Failed(f"The service answered no JSON string: {body[:200]!r}", "See its log: jupyter kuberay logs.")
     return Answer(summary, seconds)
-
-
-@contextmanager
-def _service(client: Client, name: str) -> Iterator[str]:
-    """Where the service answers from here."""
-    status = run_sync(client.service(name))
-    context = client.reach(status.cluster, SERVE_PORT)
-    endpoint = run_sync(context.__aenter__())
-    try:
-        yield f"http://{endpoint.address}"
-    finally:
-        run_sync(context.__aexit__(None, None, None))
 
 
 def _a_report(summaries: Path) -> dict[str, Any]:

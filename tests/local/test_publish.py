@@ -16,7 +16,7 @@ import pytest_asyncio
 from jupyter_kuberay.backends.local import LocalBackend
 from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, NotFound
 from jupyter_kuberay.observation import Bundle, Kind
-from jupyter_kuberay.publishing import publish, revisions, rollback, unpublish
+from jupyter_kuberay.publishing import publish, reach, revisions, rollback, unpublish
 from jupyter_kuberay.spec import ClusterSpec, HeadSpec
 from jupyter_kuberay.status import JobPhase, job_status, service_status
 
@@ -138,6 +138,8 @@ async def test_what_cannot_be_right_makes_nothing(backend, code, cluster):
 
 async def test_the_first_revision_answers_at_the_address_that_is_given(backend, first):
     assert await ask(first.url) == {"greeting": "Hello", "model": "m1", "revision": 1}
+    async with reach(backend, "tiny") as url:
+        assert url == first.url
     assert first.call == f"curl '{first.url}/?name=Ada'"
     assert first.url.startswith("http://127.0.0.1:")
     assert [step.phase for step in first.timeline][:: len(first.timeline) - 1] == ["code", "ready"]

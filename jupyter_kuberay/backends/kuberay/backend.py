@@ -64,6 +64,7 @@ class KubeRayBackend(Backend):
             raise
         if secret is not None:
             await self._own(secret, made)
+        self._watches.saw(kind, made)
         return observed(kind, made)
 
     async def _post(self, place: Place, thing: Json) -> Json:
@@ -94,6 +95,7 @@ class KubeRayBackend(Backend):
         check_name(kind, name)
         query = {"fieldManager": FIELD_MANAGER}
         after = await self._request("PATCH", PLACES[kind], kind, name, body=[*patch], content_type=JSON_PATCH, query=query)
+        self._watches.saw(kind, after)
         return await self._with_parts(kind, after)
 
     async def get(self, kind: Kind, name: str) -> Observation:
@@ -133,7 +135,9 @@ class KubeRayBackend(Backend):
     async def delete(self, kind: Kind, name: str) -> None:
         check_name(kind, name)
         # Foreground: it is there until what it owns has gone, so that its end is the end of all of it.
-        await self._request("DELETE", PLACES[kind], kind, name, body={"propagationPolicy": "Foreground"})
+        leaving = await self._request("DELETE", PLACES[kind], kind, name, body={"propagationPolicy": "Foreground"})
+        if (leaving.get("metadata") or {}).get("deletionTimestamp"):
+            self._watches.saw(kind, leaving)
 
     async def usage(self, name: str) -> Usage:
         from jupyter_kuberay.backends.accounting import usage

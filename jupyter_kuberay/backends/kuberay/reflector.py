@@ -12,6 +12,7 @@ import asyncio
 import json
 import random
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
@@ -58,6 +59,7 @@ class Reflector:
         self._version = ""
         self._changed = asyncio.Event()
         self._refused_times = 0
+        self._ended: deque[str] = deque(maxlen=100)  # whose end was told, by uid
 
     async def wait_synced(self, patience: float) -> None:
         """Wait until all has been told once; raise what stands in the way when that lasts longer than ``patience`` s.
@@ -113,7 +115,7 @@ class Reflector:
                 version = str(metadata.get("resourceVersion") or "")
                 if kind == "BOOKMARK":
                     if listing is not None and _LIST_ENDS in (metadata.get("annotations") or {}):
-                        self._all_told(listing)
+                        self._all_told(listing, _age(thing))
                         listing = None
                     if listing is None:
                         self._version = version
@@ -128,31 +130,44 @@ class Reflector:
                     self._version = version
                     self._well()
 
+    def saw(self, thing: Json) -> None:
+        """Take what an answer to a request has told before the watch does: who writes reads what they wrote."""
+        if self.synced.is_set() and thing["metadata"].get("uid") not in self._ended:
+            self._take(thing)
+
     def _take(self, thing: Json) -> None:
         thing["metadata"].pop("managedFields", None)
         name = str(thing["metadata"]["name"])
         before = self.objects.get(name)
         if before is not None and before["metadata"].get("uid") != thing["metadata"].get("uid"):
             self._drop(before)  # its end was not seen
-        elif before is not None and before["metadata"].get("resourceVersion") == thing["metadata"].get("resourceVersion"):
+        elif before is not None and _age(before) >= _age(thing):
             return
         self.objects[name] = thing
         self._told(thing, True)
 
     def _drop(self, thing: Json) -> None:
         thing["metadata"].pop("managedFields", None)
+        self._ended.append(thing["metadata"].get("uid"))
         if self.objects.pop(str(thing["metadata"]["name"]), None) is not None:
             self._told(thing, False)
 
-    def _all_told(self, names: set[str]) -> None:
-        for name in [name for name in self.objects if name not in names]:
-            self._drop(self.objects[name])
+    def _all_told(self, names: set[str], as_of: int) -> None:
+        for name, thing in [*self.objects.items()]:
+            if name not in names and _age(thing) <= as_of:  # what is younger was made after the list
+                self._drop(thing)
         self._well()
         self.synced.set()
         self._changed.set()
 
     def _well(self) -> None:
         self.problem, self._refused_times = None, 0
+
+
+def _age(thing: Json) -> int:
+    """Later versions of an object are larger numbers, wherever etcd keeps them."""
+    version = str(thing["metadata"].get("resourceVersion") or "")
+    return int(version) if version.isdigit() else 0
 
 
 async def changes(api: Api, path: str, asked: Asked, labels: str = "", version: str = "") -> AsyncGenerator[tuple[str, Json], None]:

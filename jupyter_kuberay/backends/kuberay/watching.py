@@ -51,6 +51,11 @@ class Watches:
         finally:
             looked.leave(look)
 
+    def saw(self, kind: Kind, thing: Json) -> None:
+        """Let whoever looks know at once what a request of this process has told."""
+        if kind in self._kinds:
+            self._kinds[kind].saw(thing)
+
     async def close(self) -> None:
         for each in [*self._kinds.values(), self._pods, self._events]:
             await each.stop()
@@ -81,6 +86,10 @@ class _Shared:
     def reflector(self) -> Reflector:
         assert self._reflector is not None
         return self._reflector
+
+    def saw(self, thing: Json) -> None:
+        if self._reflector is not None and self._task is not None:
+            self._reflector.saw(thing)
 
     def need(self) -> None:
         self._needed += 1
