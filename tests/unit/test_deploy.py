@@ -1,0 +1,63 @@
+"""What administrators are given: roles with what is needed and no more, and the image's list of packages."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jupyter_kuberay.backends.kuberay import rights
+
+ROOT = Path(__file__).parents[2]
+
+
+def written(*documents: Any) -> list[Any]:
+    return [document for each in documents for document in yaml.safe_load_all((ROOT / "deploy" / each).read_text())]
+
+
+def single(rules: list[Any]) -> list[tuple[str, str, str]]:
+    return sorted(
+        (group, resource, verb) for one in rules for group in one["apiGroups"] for resource in one["resources"] for verb in one["verbs"]
+    )
+
+
+def test_the_role_for_users_gives_exactly_what_is_needed():
+    (role,) = written("role.yaml")
+    assert single(role["rules"]) == sorted((right.group, right.resource, verb) for right in rights.NEEDED for verb in right.verbs)
+    assert role["metadata"]["name"] == rights.ROLE
+    assert not [one for one in role["rules"] if one.get("resourceNames")]
+
+
+def test_no_role_that_is_shipped_has_a_wildcard_or_can_change_what_is_not_the_users():
+    given = [one for role in written("role.yaml", "clusterrole-doctor.yaml") for one in single(role["rules"])]
+    assert [one for one in given if "*" in "".join(one)] == []
+    writing = {(group, resource) for group, resource, verb in given if verb not in ("get", "list", "watch")}
+    kinds = {("ray.io", "rayclusters"), ("ray.io", "rayservices"), ("ray.io", "rayjobs"), ("apps", "controllerrevisions")}
+    assert writing == {*kinds, ("", "configmaps"), ("", "pods/portforward")}
+
+
+# --- the image -----------------------------------------------------------
+
+
+def packages(lines: Iterable[str]) -> set[str]:
+    named = (line for line in lines if line.strip() and not line.startswith("#"))
+    return {re.split(r"[\[<>=~! ;]", line)[0].lower().replace("_", "-") for line in named}
+
+
+def test_the_image_brings_what_the_lifecycle_needs_and_what_runs_notebooks_and_reads_s3():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    brought = packages((ROOT / "deploy/image/requirements.txt").read_text().splitlines())
+    assert brought == packages(extras["lifecycle"]) | packages(extras["s3"]) | {"ipykernel", "papermill"}
+    assert brought <= packages((ROOT / "constraints.txt").read_text().splitlines())
+
+
+def test_the_image_has_the_ray_of_the_constraints_and_runs_as_a_plain_user():
+    steps = (ROOT / "deploy/image/Containerfile").read_text().splitlines()
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    assert f"ARG RAY={pins['ray']}" in steps
+    users = [step.split()[1] for step in steps if step.startswith("USER")]
+    assert users and users[-1].partition(":")[0].isdigit() and users[-1].partition(":")[0] != "0"
