@@ -47,6 +47,11 @@ class Client:
         self.backend = backend or make_backend(self.settings)
         self._user = ""
 
+    @classmethod
+    def on(cls, backend: str) -> Client:
+        """One over the backend of that name ("local", "kuberay"), otherwise as configured."""
+        return cls(settings=load(backend=backend))
+
     @property
     def user(self) -> str:
         """Who the user is; the API server may have to be asked, once."""

@@ -41,6 +41,16 @@ def default_client() -> Client:
     return _client
 
 
+def client_of(backend: str = "") -> Client:
+    """The shared client, or another where ``backend`` is not the one that it has."""
+    client = default_client()
+    if not backend or backend == client.backend.name:
+        return client
+    from jupyter_kuberay.client import Client
+
+    return Client.on(backend)
+
+
 class Cluster:
     """A Ray cluster of one's own, by name; it need not exist yet."""
 
@@ -184,8 +194,13 @@ class Cluster:
         return f"<p>Cluster <b>{html.escape(self.name)}</b>: {status.phase}, {html.escape(_workers(status))}{cause}</p>"
 
 
-def connect(name: str = "", client: Client | None = None) -> Cluster:
+def connect(name: str = "", client: Client | None = None, *, backend: str = "") -> Cluster:
     """Take a cluster that is there: ``name``, or the one that JUPYTER_KUBERAY_CLUSTER names, or the user's only one.
+
+    Parameters
+    ----------
+    backend
+        "local" or "kuberay", where it is another than the configuration says.
 
     Raises
     ------
@@ -194,7 +209,7 @@ def connect(name: str = "", client: Client | None = None) -> Cluster:
     Conflict
         There are several, and none is named.
     """
-    client = client or default_client()
+    client = client or client_of(backend)
     name = name or os.environ.get(CLUSTER_VARIABLE, "") or _only(client)
     run_sync(client.seen(name))
     return Cluster(name, client)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jupyter_kuberay.profiles import Profile
 
 FILE = "jupyter_kuberay_config"
+BACKEND_VARIABLE = "JUPYTER_KUBERAY_BACKEND"  # says it for one process and those that it starts, before any file does
 
 
 class KubeRay(SingletonConfigurable):
@@ -55,7 +56,7 @@ class KubeRay(SingletonConfigurable):
 
 
 def load(**overrides: Any) -> KubeRay:
-    """The settings as they are now in Jupyter's configuration folders, later folders first; ``overrides`` win.
+    """The settings as they are now in Jupyter's configuration folders, the strongest last; the environment's word and ``overrides`` win.
 
     Raises
     ------
@@ -76,6 +77,8 @@ def load(**overrides: Any) -> KubeRay:
             except Exception as error:
                 where = os.path.join(folder, FILE + suffix)
                 raise InvalidSpec(f"The configuration {where} cannot be read: {error}", "Mend that file, or move it away.") from error
+    if backend := os.environ.get(BACKEND_VARIABLE, ""):
+        overrides = {"backend": backend} | overrides
     try:
         return KubeRay(config=config, **overrides)
     except TraitError as error:

@@ -33,15 +33,9 @@ class Notebook(Face):
 
     @property
     def client(self) -> Client:
-        from jupyter_kuberay.cluster import default_client
+        from jupyter_kuberay.cluster import client_of
 
-        client = default_client()
-        if self.backend and self.backend != client.backend.name:
-            from jupyter_kuberay.client import Client
-            from jupyter_kuberay.config import load
-
-            return Client(settings=load(backend=self.backend))
-        return client
+        return client_of(self.backend)
 
     def waiting(self, title: str) -> AbstractContextManager[Told]:
         from jupyter_kuberay.faces.terminal import sentence
@@ -120,7 +114,7 @@ def run(line: str, shell: Any) -> Any:
     """
     import click
 
-    from jupyter_kuberay.faces import models  # noqa: F401  (adds its commands)
+    from jupyter_kuberay.faces import health, models  # noqa: F401  (they add their commands)
     from jupyter_kuberay.faces.commands import kuberay
 
     face = Notebook(shell)
@@ -195,7 +189,7 @@ def _complete(shell: Any, event: Any) -> list[str]:
     """What may follow on the line, in the command line's own words."""
     from click.shell_completion import ShellComplete
 
-    from jupyter_kuberay.faces import models  # noqa: F401
+    from jupyter_kuberay.faces import health, models  # noqa: F401
     from jupyter_kuberay.faces.commands import kuberay
 
     try:

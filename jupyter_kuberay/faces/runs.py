@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_kuberay.batch import CLUSTER_VARIABLE, Outcome, run_notebook
+from jupyter_kuberay.config import BACKEND_VARIABLE
 from jupyter_kuberay.errors import Conflict, KubeRayError, NotFound
 from jupyter_kuberay.faces.face import Face, Interrupted
 from jupyter_kuberay.loop import run_sync
@@ -77,8 +78,9 @@ async def _gone(client: Client, name: str, kind: Kind) -> None:
 
 def run_on(face: Face, cluster: str, source: Path, target: Path, parameters: Mapping[str, Any], **more: Any) -> Outcome:
     """Run a notebook on a cluster, showing how far it is."""
+    kernel = {CLUSTER_VARIABLE: cluster, BACKEND_VARIABLE: face.client.backend.name}
     try:
         with face.steps(source.stem) as step:
-            return run_notebook(source, target, parameters, kernel={CLUSTER_VARIABLE: cluster}, progress=step, **more)
+            return run_notebook(source, target, parameters, kernel=kernel, progress=step, **more)
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted in {source.name}; what ran is in {target}.") from None

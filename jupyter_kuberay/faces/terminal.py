@@ -28,9 +28,8 @@ class Terminal(Face):
     @cached_property
     def client(self) -> Client:
         from jupyter_kuberay.client import Client
-        from jupyter_kuberay.config import load
 
-        return Client(settings=load(**({"backend": self.backend} if self.backend else {})))
+        return Client.on(self.backend) if self.backend else Client()
 
     @cached_property
     def out(self) -> Console:
@@ -130,7 +129,8 @@ class Terminal(Face):
         from jupyter_kuberay.faces.answers import Attaching
         from jupyter_kuberay.loop import run_sync
 
-        code = f"from jupyter_kuberay import connect\n\ncluster = connect({name!r})\ncluster.attach()"
+        where = f", backend={self.backend!r}" if self.backend else ""
+        code = f"from jupyter_kuberay import connect\n\ncluster = connect({name!r}{where})\ncluster.attach()"
         addresses = {}
         if self.client.backend.name == "local":  # elsewhere a tunnel would end with this process
             addresses = {

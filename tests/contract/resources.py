@@ -48,6 +48,7 @@ def cluster_spec(workers: int = 0, *, gpus: int = 0, suspend: bool = False) -> J
         "replicas": workers,
         "minReplicas": 0,
         "maxReplicas": 8,
+        "numOfHosts": 1,  # what an API server adds by itself
         "rayStartParams": {},
         "template": template(limits),
     }

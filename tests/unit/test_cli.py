@@ -20,7 +20,7 @@ from tests.schema import violations
 
 COMMANDS = [
     *["up", "list", "status", "scale", "logs", "attach", "suspend", "resume", "down", "manifest", "profiles"],
-    *["publish", "rollback", "services", "revisions", "unpublish", "run", "demo", "completion"],
+    *["publish", "rollback", "services", "revisions", "unpublish", "run", "demo", "completion", "doctor"],
 ]
 SCRIPT = Path(sys.executable).with_name("jupyter-kuberay")
 
@@ -230,9 +230,24 @@ def test_a_manifest_as_json_is_a_list_that_kubectl_takes(kuberay_says: CommandLi
     assert list(yaml.safe_load_all(kuberay_says("manifest", "a").out)) == printed["items"]
 
 
-def test_the_backends_that_can_be_named_are_those_of_the_configuration(kuberay_says: CommandLine) -> None:
-    for name in KubeRay.backend.values:  # type: ignore[attr-defined]
-        assert kuberay_says("list", "--backend", name).code == 0
+def test_the_backends_that_can_be_named_are_those_of_the_configuration(
+    kuberay_says: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nothing"))
+    assert set(KubeRay.backend.values) == {"local", "kuberay"}  # type: ignore[attr-defined]
+    assert kuberay_says("list", "--backend", "local").code == 0
+    said = kuberay_says("list", "--backend", "kuberay")
+    assert said.code == 1
+    assert f"There is no kubeconfig at {tmp_path / 'nothing'}." in said.err and "--backend local" in said.err
+
+
+def test_the_environment_names_the_backend_for_a_process_and_what_it_starts(
+    kuberay_says: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nothing"))
+    monkeypatch.setenv("JUPYTER_KUBERAY_BACKEND", "kuberay")
+    assert "There is no kubeconfig" in kuberay_says("list").err
+    assert kuberay_says("list", "--backend", "local").code == 0
 
 
 # --- shells --------------------------------------------------------------

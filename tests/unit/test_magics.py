@@ -76,7 +76,7 @@ def test_json_gives_plain_values(shell: InteractiveShell) -> None:
         ("up Alice", InvalidSpec, "'Alice'"),
         ("up a --memory '8 G'", InvalidSpec, "8 G"),
         ("up a --profile nonsense", InvalidSpec, "nonsense"),
-        ("up a --backend kuberay", WrongUse, "not in this version"),
+        ("up a --backend slurm", WrongUse, "no backend"),
         ("status a", NotFound, "There is no cluster 'a'"),
         ("attach", NotFound, "There is no cluster"),
         ("nonsense", WrongUse, "nonsense"),

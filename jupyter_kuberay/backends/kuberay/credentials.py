@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_kuberay.errors import Forbidden, InvalidSpec
+from jupyter_kuberay.errors import Forbidden, Unreachable
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _LOGIN = "Log in as for kubectl, until `kubectl get pods` works; then try again."
@@ -51,7 +51,7 @@ async def load(context: str = "", namespace: str = "", kubeconfig: str = "") -> 
 
     Raises
     ------
-    InvalidSpec
+    Unreachable
         There is no kubeconfig, or it cannot be read, or has no such context.
     Forbidden
         It names a way to log in that gives nothing.
@@ -62,8 +62,8 @@ async def load(context: str = "", namespace: str = "", kubeconfig: str = "") -> 
             return _inside(namespace)
         if not context and (found := await asyncio.to_thread(_by_authkit)) is not None:
             return Credentials(found, namespace or "default", inside=False)
-        raise InvalidSpec(
-            f"There is no kubeconfig at {paths}.", "Give its path in KUBECONFIG, or take this machine: jupyter kuberay --backend local."
+        raise Unreachable(
+            f"There is no kubeconfig at {paths}.", "Give its path in KUBECONFIG, or take this machine: --backend local."
         )
     return await _from_file(paths, context, namespace)
 
@@ -77,7 +77,7 @@ async def _from_file(paths: str, context: str, namespace: str) -> Credentials:
         loader = await load_kube_config(paths, context or None, configuration)
     except (ConfigException, TypeError, AttributeError, KeyError, OSError) as error:
         what = f"has no usable context {context!r}" if context else "cannot be used"
-        raise InvalidSpec(f"The kubeconfig {paths} {what}: {error}", "See the contexts: kubectl config get-contexts.") from error
+        raise Unreachable(f"The kubeconfig {paths} {what}: {error}", "See the contexts: kubectl config get-contexts.") from error
     current = loader.current_context
     inner = current.get("context") or {}
     _check_login(loader, configuration, str(current.get("name") or ""))
@@ -104,7 +104,7 @@ def _inside(namespace: str) -> Credentials:
     try:
         load_incluster_config(configuration)
     except ConfigException as error:
-        raise InvalidSpec(f"This pod's service account cannot be used: {error}", "Give the pod a service account.") from error
+        raise Unreachable(f"This pod's service account cannot be used: {error}", "Give the pod a service account.") from error
     own = (_SERVICE_ACCOUNT / "namespace").read_text().strip()
     return Credentials(configuration, namespace or own, inside=True)
 

@@ -132,7 +132,9 @@ def test_sigterm_during_up_cleans_up_like_ctrl_c(kuberay: CommandLine) -> None:
 
 
 def test_ctrl_c_during_publish_leaves_nothing_and_says_so(kuberay: CommandLine, tmp_path: Path) -> None:
-    (tmp_path / "greeting.py").write_text("from ray import serve\n\n@serve.deployment\nclass Greeting:\n    pass\n\napp = Greeting.bind()\n")
+    (tmp_path / "greeting.py").write_text(
+        "from ray import serve\n\n@serve.deployment\nclass Greeting:\n    pass\n\napp = Greeting.bind()\n"
+    )
     before = {kept.uid for kept in kuberay.backend.store.all("RayCluster")}
     with kuberay.start("publish", "bob-4", "--app", f"{tmp_path / 'greeting.py'}:app", "--workers", "0") as process:
         assert process.stderr is not None
