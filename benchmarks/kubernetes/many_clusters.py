@@ -1,0 +1,194 @@
+"""Many clusters: a list of 50 beside codeflare-sdk's, and a watch of 10 to 1,000.
+
+Goals: 50 clusters in 3 requests and under 0.3 s; the first list of 1,000 with their status under 2 s; memory and the time of one
+change to a callback grow as a line does, not as a curve. The clusters are suspended, or the operator is stopped: nothing runs.
+Needs an administrator's KUBECONFIG; where the testbed's audit log is (JUPYTER_KUBERAY_AUDIT_LOG), requests are counted in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import tracemalloc
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from _pairs import report
+
+LISTED, SIZES, TRIES = 50, (10, 100, 1000), 5
+NAMESPACE = "jupyter-kuberay-bench"
+AUDIT = os.environ.get("JUPYTER_KUBERAY_AUDIT_LOG", "")
+
+
+def resource(number: int) -> dict[str, Any]:
+    """A cluster as large as a real one; suspended."""
+    from jupyter_kuberay.manifest import cluster_bundle
+    from jupyter_kuberay.spec import ClusterSpec, HeadSpec, WorkerGroup
+
+    spec = ClusterSpec(
+        name=f"bench-{number:04}",
+        user="bench",
+        image="example.com/ray:1",
+        ray_version="2.58.0",
+        suspend=True,
+        head=HeadSpec(),
+        worker_groups=(WorkerGroup(gpus=1, replicas=2),),
+    )
+    return cluster_bundle(spec).resource
+
+
+STATUS = {
+    "state": "suspended",
+    "observedGeneration": 1,
+    "desiredWorkerReplicas": 2,
+    "head": {"podIP": "10.0.0.1", "serviceIP": "10.0.0.1", "serviceName": "head-svc", "podName": "head"},
+    "conditions": [
+        {
+            "type": kind,
+            "status": "False",
+            "reason": "Suspended",
+            "message": "The cluster is suspended, and this sentence is as long as they are.",
+            "lastTransitionTime": "2026-11-25T03:00:00Z",
+        }
+        for kind in ("HeadPodReady", "RayClusterProvisioned", "RayClusterSuspended", "RayClusterSuspending")
+    ],
+}
+
+
+async def make(backend: Any, numbers: range) -> None:
+    from jupyter_kuberay.backends.kuberay.paths import PLACES
+    from jupyter_kuberay.observation import Kind
+
+    limit = asyncio.Semaphore(16)
+
+    async def one(number: int) -> None:
+        async with limit:
+            thing = resource(number)
+            path = PLACES[Kind.CLUSTER].path(NAMESPACE)
+            await backend.api.request("POST", path, body=thing)
+            await backend.api.request(
+                "PATCH", f"{path}/{thing['metadata']['name']}/status", body={"status": STATUS}, content_type="application/merge-patch+json"
+            )
+
+    await asyncio.gather(*(one(number) for number in numbers))
+
+
+def requests(since: int) -> int:
+    """How many requests the audit log holds after byte ``since``."""
+    with open(AUDIT, "rb") as log:
+        log.seek(since)
+        return sum(NAMESPACE.encode() in line for line in log)
+
+
+async def listed(backend: Any) -> tuple[float, int]:
+    from jupyter_kuberay.observation import Kind
+
+    times, counts = [], []
+    for _ in range(TRIES):
+        at = os.path.getsize(AUDIT) if AUDIT else 0
+        begin = time.perf_counter()
+        found = await backend.list(Kind.CLUSTER)
+        times.append(time.perf_counter() - begin)
+        assert len(found) == LISTED
+        await asyncio.sleep(0.2)  # a request is in the log when its answer has ended
+        counts.append(requests(at) if AUDIT else 0)
+    return statistics.median(times), max(counts)
+
+
+CODEFLARE = """
+import sys, time, json, io, contextlib
+from codeflare_sdk import list_all_clusters
+begin = time.perf_counter()
+with contextlib.redirect_stdout(io.StringIO()):
+    found = list_all_clusters(sys.argv[1], print_to_console=False)
+print(json.dumps([time.perf_counter() - begin, len(found)]))
+"""
+
+
+def codeflare() -> tuple[float, int]:
+    at = os.path.getsize(AUDIT) if AUDIT else 0
+    done = subprocess.run([sys.executable, "-c", CODEFLARE, NAMESPACE], capture_output=True, text=True)
+    if done.returncode:
+        print(f"      codeflare-sdk: {done.stderr.strip().splitlines()[-1]}")
+        return float("nan"), 0
+    return float(json.loads(done.stdout.splitlines()[-1])[0]), requests(at) if AUDIT else 0
+
+
+async def watched(size: int) -> tuple[float, float, float]:
+    """Of a watch on ``size`` clusters: seconds to the first list, MiB that it holds, milliseconds from a change to who looks."""
+    from jupyter_kuberay.backends.kuberay import KubeRayBackend
+    from jupyter_kuberay.observation import ChangeType, Kind
+
+    backend, other = KubeRayBackend(namespace=NAMESPACE), KubeRayBackend(namespace=NAMESPACE)
+    await backend.api.namespace(), await other.api.namespace()
+    tracemalloc.start()
+    begin = time.perf_counter()
+    delays: list[float] = []
+    async with aclosing(backend.watch(Kind.CLUSTER)) as changes:
+        count = 0
+        async for change in changes:
+            if change.type is ChangeType.SYNCED:
+                break
+            count += 1
+        first = time.perf_counter() - begin
+        assert count == size, count
+        held = tracemalloc.get_traced_memory()[0] / 2**20
+        tracemalloc.stop()
+        for turn in range(20):
+            step = {"op": "add", "path": "/metadata/labels/turn", "value": str(turn)}
+            patched = asyncio.create_task(other.patch(Kind.CLUSTER, "bench-0000", [step]))
+            begin = time.perf_counter()
+            async for change in changes:
+                if change.seen and change.seen.labels.get("turn") == str(turn):
+                    delays.append(time.perf_counter() - begin)
+                    break
+            await patched
+    await backend.close()
+    await other.close()
+    return first, held, statistics.median(delays) * 1000
+
+
+async def measured() -> bool:
+    from jupyter_kuberay.backends.kuberay import KubeRayBackend
+
+    backend = KubeRayBackend(namespace=NAMESPACE)
+    good = []
+    await backend.api.request("POST", "/api/v1/namespaces", body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    try:
+        await make(backend, range(LISTED))
+        seconds, count = await listed(backend)
+        theirs, their_count = await asyncio.to_thread(codeflare)
+        detail = f"codeflare-sdk takes {theirs:.2f} s and {their_count or 'uncounted'} requests: ratio {seconds / theirs:.3f}"
+        good.append(report(f"list of {LISTED} clusters", f"{seconds:.3f} s", goal="0.3 s", met=seconds < 0.3, detail=detail))
+        if AUDIT:
+            good.append(report(f"requests for a list of {LISTED}", str(count), goal="3", met=count == 3))
+        made, rows = LISTED, []
+        for size in SIZES:
+            if size < made:
+                continue
+            await make(backend, range(made, size))
+            made = size
+            rows.append((size, *await watched(size)))
+            print(
+                f"      {size} clusters: first list {rows[-1][1]:.2f} s, {rows[-1][2]:.1f} MiB, a change is told after {rows[-1][3]:.1f} ms"
+            )
+        good.append(report(f"first list of {made}", f"{rows[-1][1]:.2f} s", goal="2 s", met=rows[-1][1] < 2))
+        by_one = [held / size for size, _, held, _ in rows]
+        line = by_one[-1] <= 1.5 * by_one[0]
+        good.append(report("memory of one cluster", f"{by_one[-1] * 1024:.0f} KiB", goal="no more among more", met=line))
+    finally:
+        await backend.api.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+        await backend.close()
+    return all(good)
+
+
+if __name__ == "__main__":
+    sys.exit(not asyncio.run(measured()))
