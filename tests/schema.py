@@ -1,4 +1,4 @@
-"""Whether KubeRay's API server would take a manifest, without one: see tools/crd_schema.py."""
+"""Whether the API server of any KubeRay that we work with would take a manifest, without one: see tools/crd_schema.py."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.validators import extend
 
-KUBERAY = "1.6.1"
-DATA = Path(__file__).parent / "data" / f"kuberay-{KUBERAY}"
+KUBERAY = ("1.5.1", "1.6.1")
+DATA = Path(__file__).parent / "data"
 
 
-def violations(manifest: dict[str, Any]) -> list[str]:
-    """What is wrong with a RayCluster, RayService or RayJob: a sentence each, with the path; none when it is right."""
+def violations(manifest: dict[str, Any], versions: tuple[str, ...] = KUBERAY) -> list[str]:
+    """What is wrong with a RayCluster, RayService or RayJob: a sentence each, with the path; none when all ``versions`` take it."""
     kind = manifest.get("kind")
     if kind not in ("RayCluster", "RayService", "RayJob"):
         return [f"kind: {kind!r} is none of ours"]
     # A manifest travels as JSON: a tuple, a non-string key or NaN would not arrive.
-    errors = _validator(kind).iter_errors(json.loads(json.dumps(manifest, allow_nan=False)))
-    return sorted(f"{error.json_path.removeprefix('$.')}: {error.message[:300]}" for error in errors)
+    arrived = json.loads(json.dumps(manifest, allow_nan=False))
+    errors = [error for version in versions for error in _validator(version, kind).iter_errors(arrived)]
+    return sorted({f"{error.json_path.removeprefix('$.')}: {error.message[:300]}" for error in errors})
 
 
 @cache
-def _validator(kind: str) -> Any:
-    return _Validator(json.loads((DATA / f"{kind.lower()}.json").read_text()), format_checker=FormatChecker(["date-time"]))
+def _validator(version: str, kind: str) -> Any:
+    schema = json.loads((DATA / f"kuberay-{version}" / f"{kind.lower()}.json").read_text())
+    return _Validator(schema, format_checker=FormatChecker(["date-time"]))
 
 
 def _unique_keys(_: Any, keys: list[str], items: Any, __: Any) -> Iterator[ValidationError]:

@@ -70,3 +70,11 @@ def test_a_port_may_be_declared_for_each_protocol_once():
     assert violations(changed(*HEAD_CONTAINER, "ports", to=both)) == []
     (violation,) = violations(changed(*HEAD_CONTAINER, "ports", to=[{"containerPort": 1}, {"containerPort": 1, "protocol": "TCP"}]))
     assert "occurs twice" in violation
+
+
+def test_what_only_a_newer_kuberay_takes_is_told():
+    """Both that are tested with are looked at, so nothing goes into a manifest that one of them would drop."""
+    named = changed("spec", "authOptions", to={"mode": "token", "secretName": "mine"})
+    assert violations(named, ("1.6.1",)) == []
+    (violation,) = violations(named)
+    assert "'secretName' was unexpected" in violation
