@@ -19,7 +19,16 @@ from jupyter_kuberay.errors import InvalidSpec
 from jupyter_kuberay.names import label_value
 from jupyter_kuberay.observation import API_VERSION, PREFIX, Bundle, Json, Kind
 from jupyter_kuberay.overlay import apply, difference
-from jupyter_kuberay.spec import Application, ClusterSpec, Code, HeadSpec, JobSpec, ServiceSpec, WorkerGroup
+from jupyter_kuberay.spec import (
+    FIRST_RAY_WITH_AUTOSCALER_V2,
+    Application,
+    ClusterSpec,
+    Code,
+    HeadSpec,
+    JobSpec,
+    ServiceSpec,
+    WorkerGroup,
+)
 
 USER, PROFILE, NAME = f"{PREFIX}/user", f"{PREFIX}/profile", f"{PREFIX}/name"
 IDLE_TIMEOUT = f"{PREFIX}/idle-timeout"
@@ -57,8 +66,9 @@ def _cluster_body(spec: ClusterSpec) -> Json:
     if spec.auth == "token":
         body["authOptions"] = {"mode": "token"}
     if spec.autoscaling:
-        # The second autoscaler is the one that Ray develops; it is in every Ray that knows tokens.
-        body |= {"enableInTreeAutoscaling": True, "autoscalerOptions": {"version": "v2"}}
+        body["enableInTreeAutoscaling"] = True
+        if options := _autoscaler(spec):
+            body["autoscalerOptions"] = options
     if spec.suspend:
         body["suspend"] = True
     body["headGroupSpec"] = _head(spec)
@@ -66,10 +76,20 @@ def _cluster_body(spec: ClusterSpec) -> Json:
     return apply(body, spec.overrides)
 
 
+def _autoscaler(spec: ClusterSpec) -> Json:
+    # The second autoscaler is the one that Ray develops.
+    options: Json = {"version": "v2"} if spec.has_ray(FIRST_RAY_WITH_AUTOSCALER_V2) else {}
+    if spec.worker_idle_timeout is not None:
+        options["idleTimeoutSeconds"] = spec.worker_idle_timeout
+    if spec.pod_security:
+        options["securityContext"] = pods.RESTRICTED_CONTAINER
+    return options
+
+
 def _head(spec: ClusterSpec) -> Json:
     return {
         "rayStartParams": {"dashboard-host": "0.0.0.0"} | spec.head.ray_start_params,
-        "template": pods.head_template(spec.head, spec.image),
+        "template": pods.head_template(spec.head, spec.image, bool(spec.pod_security)),
     }
 
 
@@ -79,8 +99,8 @@ def _group(spec: ClusterSpec, group: WorkerGroup) -> Json:
         "replicas": group.replicas,
         "minReplicas": group.minimum,
         "maxReplicas": group.maximum,
-        "rayStartParams": dict(group.ray_start_params),
-        "template": pods.worker_template(group, spec.image),
+        "rayStartParams": group.started_with,
+        "template": pods.worker_template(group, spec.image, bool(spec.pod_security)),
     }
 
 
@@ -91,18 +111,22 @@ def _read_cluster_body(metadata: Json, body: Json) -> ClusterSpec:
     image = str(head["template"]["spec"]["containers"][0].get("image", ""))
     annotations = metadata.get("annotations") or {}
     labels = metadata.get("labels") or {}
+    restricted = pods.is_restricted(head["template"])
+    autoscaling = bool(body.get("enableInTreeAutoscaling"))
     spec = ClusterSpec(
         name=metadata["name"],
         user=annotations.get(USER, labels.get(USER, "")),
         profile=annotations.get(PROFILE, labels.get(PROFILE, "")),
         ray_version=body.get("rayVersion", ""),
         image=image,
-        head=_read_head(head, image),
-        worker_groups=tuple(_read_group(group, image) for group in body.get("workerGroupSpecs", [])),
-        autoscaling=bool(body.get("enableInTreeAutoscaling")),
+        head=_read_head(head, image, restricted),
+        worker_groups=tuple(_read_group(group, image, restricted) for group in body.get("workerGroupSpecs", [])),
+        autoscaling=autoscaling,
+        worker_idle_timeout=(body.get("autoscalerOptions") or {}).get("idleTimeoutSeconds") if autoscaling else None,
         idle_timeout=int(annotations[IDLE_TIMEOUT]) if annotations.get(IDLE_TIMEOUT, "").isdigit() else None,
         queue=labels.get(QUEUE),
         suspend=bool(body.get("suspend")),
+        pod_security="restricted" if restricted else "",
         auth="token" if (body.get("authOptions") or {}).get("mode") == "token" else "disabled",
         simulated_gpus=annotations.get(SIMULATED_GPUS) == "true",
     )
@@ -110,17 +134,17 @@ def _read_cluster_body(metadata: Json, body: Json) -> ClusterSpec:
     return spec.changed(overrides=rest) if rest else spec
 
 
-def _read_head(head: Json, image: str) -> HeadSpec:
+def _read_head(head: Json, image: str, restricted: bool) -> HeadSpec:
     params = {name: value for name, value in (head.get("rayStartParams") or {}).items() if (name, value) != ("dashboard-host", "0.0.0.0")}
-    return pods.read_head(head["template"], params, image)
+    return pods.read_head(head["template"], params, image, restricted)
 
 
-def _read_group(group: Json, image: str) -> WorkerGroup:
+def _read_group(group: Json, image: str, restricted: bool) -> WorkerGroup:
     replicas, minimum = group.get("replicas", 0), group.get("minReplicas", 0)
     maximum = group.get("maxReplicas", 2**31 - 1)
     # KubeRay keeps the wanted number within the bounds whatever it says.
     numbers = {"replicas": min(max(replicas, minimum), maximum), "minimum": min(minimum, maximum), "maximum": maximum}
-    return pods.read_group(group["template"], group.get("rayStartParams") or {}, image, name=group["groupName"], **numbers)
+    return pods.read_group(group["template"], group.get("rayStartParams") or {}, image, restricted, name=group["groupName"], **numbers)
 
 
 # --- services ------------------------------------------------------------

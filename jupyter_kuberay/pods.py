@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any, TypeVar
 
+from jupyter_kuberay.accelerators import is_accelerator
 from jupyter_kuberay.errors import InvalidSpec
 from jupyter_kuberay.observation import Json
 from jupyter_kuberay.overlay import apply, difference
@@ -17,6 +18,10 @@ LOADER_PATH = "/etc/jupyter-kuberay/loader"
 LOADER_MODULE = "jupyter_kuberay_loader"
 _LOADER_VOLUME = Volume(name="jupyter-kuberay-loader", mount_path=LOADER_PATH, config_map=LOADER_CONFIG_MAP, read_only=True)
 
+# What the level 'restricted' of Kubernetes' Pod Security Standards asks of a pod, and of each of its containers.
+_RESTRICTED_POD: Json = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+RESTRICTED_CONTAINER: Json = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
 P = TypeVar("P", bound=Pod)
 
 _SOURCES = {
@@ -27,33 +32,40 @@ _SOURCES = {
 }
 
 
-def head_template(head: HeadSpec, image: str) -> Json:
-    container = _container("ray-head", head, image, {})
+def head_template(head: HeadSpec, image: str, restricted: bool = False) -> Json:
+    container = _container("ray-head", head, image, {}, restricted)
     container["ports"] = [{"name": name, "containerPort": port} for name, port in head.ports.items()]
-    return _template(head, container)
+    return _template(head, container, restricted)
 
 
-def worker_template(group: WorkerGroup, image: str) -> Json:
+def worker_template(group: WorkerGroup, image: str, restricted: bool = False) -> Json:
     gpus = {group.gpu_resource: group.gpus} if group.gpus else {}
-    return _template(group, _container("ray-worker", group, image, gpus))
+    return _template(group, _container("ray-worker", group, image, gpus, restricted), restricted)
 
 
-def read_head(template: Json, ray_start_params: dict[str, str], image: str) -> HeadSpec:
+def is_restricted(template: Json) -> bool:
+    """Whether a pod keeps what the level 'restricted' asks for."""
+    spec = template["spec"]
+    of_pod, of_container = spec.get("securityContext") or {}, spec["containers"][0].get("securityContext") or {}
+    return of_pod.items() >= _RESTRICTED_POD.items() and of_container.items() >= RESTRICTED_CONTAINER.items()
+
+
+def read_head(template: Json, ray_start_params: dict[str, str], image: str, restricted: bool = False) -> HeadSpec:
     container = template["spec"]["containers"][0]
     declared = {port["name"]: port["containerPort"] for port in container.get("ports", []) if "name" in port}
     # A head that declares none gets KubeRay's own.
     ports = {"ports": declared} if {"gcs-server", "dashboard", "client"} <= set(declared) else {}
     head = HeadSpec(**_read_pod(template), **ports, ray_start_params=ray_start_params)
-    return _with_rest(head, difference(head_template(head, image), template))
+    return _with_rest(head, difference(head_template(head, image, restricted), template))
 
 
-def read_group(template: Json, ray_start_params: dict[str, str], image: str, **fields: Any) -> WorkerGroup:
+def read_group(template: Json, ray_start_params: dict[str, str], image: str, restricted: bool = False, **fields: Any) -> WorkerGroup:
     limits = _limits(template["spec"]["containers"][0])
-    gpus = {name: amount for name, amount in limits.items() if "/" in name and ("gpu" in name or "mig-" in name or "tpu" in name)}
+    gpus = {name: amount for name, amount in limits.items() if is_accelerator(name)}
     for name, amount in list(gpus.items())[:1]:
         fields |= {"gpu_resource": name, "gpus": int(Quantity(amount))}
     group = WorkerGroup(**_read_pod(template), ray_start_params=ray_start_params, **fields)
-    return _with_rest(group, difference(worker_template(group, image), template))
+    return _with_rest(group, difference(worker_template(group, image, restricted), template))
 
 
 def with_loader(spec: ClusterSpec) -> ClusterSpec:
@@ -93,23 +105,27 @@ def _pod_without_loader(pod: P) -> P:
     return pod.changed(env=env, volumes=tuple(volume for volume in pod.volumes if volume.name != _LOADER_VOLUME.name))
 
 
-def _template(pod: Pod, container: Json) -> Json:
-    spec: Json = {"containers": [container]}
+def _template(pod: Pod, container: Json, restricted: bool) -> Json:
+    spec: Json = {"containers": [container]} | ({"securityContext": _RESTRICTED_POD} if restricted else {})
     if pod.node_selector:
         spec["nodeSelector"] = dict(pod.node_selector)
-    if pod.tolerations:
-        spec["tolerations"] = [_toleration(toleration) for toleration in pod.tolerations]
+    if pod.tolerated:
+        spec["tolerations"] = [_toleration(toleration) for toleration in pod.tolerated]
     if pod.volumes:
         spec["volumes"] = [_volume(volume) for volume in pod.volumes]
     template: Json = {"metadata": {"labels": dict(pod.labels)}} if pod.labels else {}
     return apply(template | {"spec": spec}, pod.pod_overrides)
 
 
-def _container(name: str, pod: Pod, image: str, gpus: dict[str, int]) -> Json:
+def _container(name: str, pod: Pod, image: str, gpus: dict[str, int], restricted: bool) -> Json:
     # Requests equal limits: what Ray counts is then what the pod has.
     amounts = {"cpu": str(pod.cpu), "memory": str(pod.memory)} | gpus
     container: Json = {"name": name} | ({"image": image} if image else {})
     container["resources"] = {"limits": amounts, "requests": dict(amounts)}
+    # A pod then tells its last words itself, also when its log is gone with it.
+    container["terminationMessagePolicy"] = "FallbackToLogsOnError"
+    if restricted:
+        container["securityContext"] = RESTRICTED_CONTAINER
     if pod.env:
         container["env"] = [_variable(name, value) for name, value in pod.env.items()]
     if pod.volumes:

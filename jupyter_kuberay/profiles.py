@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from jupyter_kuberay import images
 from jupyter_kuberay.errors import InvalidSpec, LimitExceeded, NotFound
 from jupyter_kuberay.quantity import Quantity
 from jupyter_kuberay.spec import ClusterName, ClusterSpec, Count, Json, Spec, WorkerGroup
@@ -25,7 +26,7 @@ class Limits(Spec):
     gpus: Count | None = None  # all workers together
     cpu: Quantity | None = None  # head and workers together
     memory: Quantity | None = None  # head and workers together
-    images: tuple[str, ...] | None = None  # shell patterns, such as 'rayproject/ray:*'; the default image is always allowed
+    images: tuple[str, ...] | None = None  # shell patterns, such as 'rayproject/ray:*'; the profile's own image is always allowed
 
 
 class Profile(Spec):
@@ -35,6 +36,7 @@ class Profile(Spec):
     title: str = ""
     description: str = ""
     # Fields of a ClusterSpec; its first worker group is what `workers`, `gpus`, `cpu` and `memory` are about.
+    # An image may name {ray}, {python} and {gpu}, as in 'team/ray:{ray}-py{python}{gpu}': it fits whoever asks.
     cluster: Json = Field(default={})
     limits: Limits = Limits()
     # On this machine: "if-none" lets Ray count GPUs that are not there when the machine has none at all.
@@ -129,22 +131,27 @@ def cluster_spec(profile: Profile, request: Request, *, user: str, machine_has_g
 def check(profile: Profile, spec: ClusterSpec) -> None:
     """Raise `LimitExceeded` if ``spec`` is more than ``profile`` allows."""
     limits, which = profile.limits, f"Profile {profile.name!r}"
-    nodes = [(1, spec.head), *((group.replicas, group) for group in spec.worker_groups)]
     # The autoscaler may go up to the maximum, so that is what counts.
-    workers = sum(max(group.replicas, group.maximum if spec.autoscaling else 0) for group in spec.worker_groups)
-    gpus = sum(max(group.replicas, group.maximum if spec.autoscaling else 0) * group.gpus for group in spec.worker_groups)
+    groups = [(group.maximum if spec.autoscaling else group.replicas, group) for group in spec.worker_groups]
+    workers, gpus = sum(count for count, _ in groups), sum(count * group.gpus for count, group in groups)
     if limits.workers is not None and workers > limits.workers:
         raise LimitExceeded(f"{which} allows {limits.workers} workers, and {workers} were asked for.", f"Ask for at most {limits.workers}.")
     if limits.gpus is not None and gpus > limits.gpus:
         raise LimitExceeded(f"{which} allows {limits.gpus} GPUs, and {gpus} were asked for.", f"Ask for at most {limits.gpus}.")
     for name in ("cpu", "memory"):
         limit: Quantity | None = getattr(limits, name)
-        asked = sum(count * getattr(pod, name).value for count, pod in nodes)
+        asked = getattr(spec.head, name).value + sum(count * getattr(group, name).value for count, group in groups)
         if limit is not None and asked > limit.value:
             shown = f"{asked.normalize():f}" if name == "cpu" else f"{asked / 2**30:.1f}Gi"
             raise LimitExceeded(f"{which} allows {limit} of {name} in all, and {shown} was asked for.", "Ask for fewer or smaller nodes.")
-    if limits.images is not None and spec.image and not any(fnmatch.fnmatchcase(spec.image, pattern) for pattern in limits.images):
+    if limits.images is not None and not _image_is_allowed(profile, limits.images, spec.image):
         raise LimitExceeded(f"{which} does not allow the image {spec.image!r}.", f"Choose one that matches: {', '.join(limits.images)}.")
+
+
+def _image_is_allowed(profile: Profile, patterns: tuple[str, ...], image: str) -> bool:
+    # What the administrator offers is allowed, also where it has been filled in since.
+    own = str(profile.cluster.get("image") or images.DEFAULT)
+    return image in ("", own) or images.is_made_from(own, image) or any(fnmatch.fnmatchcase(image, pattern) for pattern in patterns)
 
 
 def form_schema(profile: Profile) -> Json:

@@ -33,7 +33,9 @@ QUANTITIES = st.builds(
     st.one_of(st.integers(1, 4096), st.decimals("0.001", "64", places=3)),
     st.sampled_from(["", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti", "e3"]),
 ).filter(lambda quantity: quantity.value > 0)
-GPU_RESOURCES = st.sampled_from(["nvidia.com/gpu", "amd.com/gpu", "intel.com/gpu", "nvidia.com/mig-1g.5gb"])
+GPU_RESOURCES = st.sampled_from(
+    ["nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.5gb", "amd.com/gpu", "gpu.intel.com/i915", "google.com/tpu"]
+)
 
 JSON_VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), TEXT),
@@ -50,6 +52,7 @@ OBJECTS = st.dictionaries(
 )
 
 TOLERATIONS = st.one_of(
+    st.just(Toleration(key="nvidia.com/gpu", effect="NoSchedule")),
     st.builds(
         Toleration,
         key=st.one_of(st.just(""), LABEL_KEYS),
@@ -86,7 +89,7 @@ PODS: dict[str, SearchStrategy[Any]] = {
     "cpu": QUANTITIES,
     "memory": QUANTITIES,
     "node_selector": LABELS,
-    "tolerations": st.lists(TOLERATIONS, max_size=2).map(tuple),
+    "tolerations": st.none() | st.lists(TOLERATIONS, max_size=2).map(tuple),
     "labels": LABELS,
     "env": st.builds(
         lambda env, path: env | path,
@@ -104,7 +107,7 @@ PODS: dict[str, SearchStrategy[Any]] = {
             {},
             {"spec": {"serviceAccountName": "ray"}},
             {"metadata": {"annotations": {"example.com/cost-centre": "7"}}},
-            {"spec": {"securityContext": {"runAsNonRoot": True}, "initContainers": [{"name": "wait", "image": "busybox"}]}},
+            {"spec": {"securityContext": {"fsGroup": 100}, "initContainers": [{"name": "wait", "image": "busybox"}]}},
         ]
     ),
 }
@@ -129,19 +132,27 @@ def worker_groups(draw: st.DrawFn, name: str) -> WorkerGroup:
 @st.composite
 def clusters(draw: st.DrawFn) -> ClusterSpec:
     groups = draw(st.lists(names(40).filter(lambda name: name != "head"), unique=True, max_size=2))
+    autoscaling = draw(st.booleans())
+    auth = draw(st.sampled_from(["token", "disabled"]))
     return ClusterSpec(
         name=draw(names(MAX_CLUSTER_NAME)),
         user=draw(TEXT),
         profile=draw(TEXT),
-        ray_version=draw(st.sampled_from(["", "2.52.0", "2.58.0", "3.0.0.dev0"])),
-        image=draw(st.sampled_from(["", "rayproject/ray:2.58.0-py311", "registry.example:5000/team/ray@sha256:" + "0" * 64])),
+        ray_version=draw(st.sampled_from(["", "2.52.0", "2.58.0", "3.0.0.dev0", *(["2.7.0"] if auth == "disabled" else [])])),
+        image=draw(
+            st.sampled_from(
+                ["", "rayproject/ray:2.58.0-py311", "team/ray:{ray}-py{python}", "registry.example:5000/team/ray@sha256:" + "0" * 64]
+            )
+        ),
         head=draw(heads()),
         worker_groups=tuple(draw(worker_groups(name)) for name in groups),
-        autoscaling=draw(st.booleans()),
+        autoscaling=autoscaling,
+        worker_idle_timeout=draw(st.none() | SECONDS) if autoscaling else None,
+        pod_security=draw(st.sampled_from(["", "restricted"])),
         idle_timeout=draw(st.none() | SECONDS),
         queue=draw(st.none() | names(63)),
         suspend=draw(st.booleans()),
-        auth=draw(st.sampled_from(["token", "disabled"])),
+        auth=auth,
         simulated_gpus=draw(st.booleans()),
         overrides=draw(
             st.sampled_from([{}, {"managedBy": "ray.io/kuberay-operator"}, {"gcsFaultToleranceOptions": {"redisAddress": "r:1"}}])

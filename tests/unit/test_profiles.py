@@ -37,6 +37,10 @@ def test_a_request_changes_the_profiles_first_group_and_leaves_the_rest():
         ({"image": "evil/miner:1"}, "does not allow the image 'evil/miner:1'"),
         ({"more": {"worker_groups": [{"name": "a", "replicas": 3}, {"name": "b", "replicas": 3}]}}, "allows 4 workers, and 6"),
         ({"more": {"autoscaling": True, "worker_groups": [{"name": "a", "maximum": 9}]}}, "allows 4 workers, and 9"),
+        (
+            {"more": {"autoscaling": True, "worker_groups": [{"name": "a", "maximum": 4, "memory": "40Gi"}]}},
+            "allows 128Gi of memory in all, and 162.0Gi",
+        ),
     ],
 )
 def test_more_than_a_limit_is_refused_with_the_limit_named(fields, limit):
