@@ -234,7 +234,7 @@ def of_silence(seen: Observation) -> Finding:
     """Nothing has come of it, and nobody has said why."""
     where = f" and watches namespace {seen.resource['metadata']['namespace']!r}" if is_on_kubernetes(seen) else ""
     what = "Nothing has happened since it was asked for: the KubeRay operator does not answer."
-    return Finding(Cause(what=what, remedy=f"Ask your administrator whether the operator runs{where}."))
+    return Finding(Cause(what=what, remedy=f"Ask your administrator whether the operator runs{where}; jupyter kuberay doctor tells more."))
 
 
 def progress(nodes: Sequence[Node], ready: int, wanted: int) -> str:
