@@ -1,6 +1,7 @@
 # What a newcomer needs: make demo, make test, make lab. Everything else is for whoever works on it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-fast lint types layers checks format coverage bench build clean
+.PHONY: help setup demo lab test test-fast lint types layers checks format coverage bench build clean \
+  testbed testbed-down test-kubernetes
 
 # Where this is set, every process of Ray would compile torch and pandas anew, which takes longer than what it does.
 unexport PYTHONDONTWRITEBYTECODE
@@ -10,7 +11,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup:  ## .venv with everything; only works again when pyproject.toml or constraints.txt changed
 	@tools/setup.sh
@@ -26,6 +27,16 @@ test: checks  ## lint, types, layers, and all tests that need no Kubernetes
 
 test-fast: setup  ## only the tests that start nothing (seconds)
 	$(BIN)/python -m pytest tests/unit $(TESTS)
+
+test-kubernetes: setup  ## contract and faults on a Kubernetes: the testbed, or yours with JUPYTER_KUBERAY_TEST_CLUSTER=current
+	@JUPYTER_KUBERAY_TEST_BACKEND=kuberay $(BIN)/python -m tests.testbed run --image light $(TESTBED) -- \
+	  $(BIN)/python -m pytest tests/contract tests/kubernetes $(TESTS)
+
+testbed: setup  ## a Kubernetes with KubeRay on this machine, which stays up (Linux, root, Go; TESTBED="--kuberay 1.5.1")
+	@$(BIN)/python -m tests.testbed up --image light $(TESTBED)
+
+testbed-down: setup  ## end it
+	@$(BIN)/python -m tests.testbed down
 
 checks: lint types layers
 
