@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from jupyter_kuberay.errors import InvalidSpec, KubeRayError
-from jupyter_kuberay.faces import models  # noqa: F401  (adds its commands)
+from jupyter_kuberay.faces import health, models  # noqa: F401  (they add their commands)
 from jupyter_kuberay.faces.commands import kuberay
 from jupyter_kuberay.faces.face import Interrupted, WrongUse
 from jupyter_kuberay.faces.terminal import Terminal
@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
         if answer is not None and not isinstance(answer, int):
             _show(face, answer)
         sys.stdout.flush()
-        return answer if isinstance(answer, int) else DONE
+        return answer if isinstance(answer, int) else getattr(answer, "exit_code", DONE)
     except (click.Abort, KeyboardInterrupt) as ended:
         return _interrupted(face, ended.__cause__ or ended)
     except click.exceptions.NoArgsIsHelpError as error:

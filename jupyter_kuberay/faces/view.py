@@ -68,6 +68,10 @@ def _view(answer: Any, now: datetime) -> View:
     return View((), ((Words(str(answer)),),))
 
 
+# For answers whose looks are said beside their command.
+register = _view.register
+
+
 @_view.register
 def _(answer: Listing, now: datetime) -> View:
     if not answer:

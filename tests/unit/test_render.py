@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 from rich.console import Console
 
+from jupyter_kuberay.doctor import Finding
 from jupyter_kuberay.faces.answers import Attaching, Listing, Manifest, NotebookRun, Removed
 from jupyter_kuberay.faces.render import as_json, as_yaml, data, html, plain, show
 from jupyter_kuberay.faces.view import age, brief, view
@@ -185,6 +186,7 @@ def test_the_code_of_a_revision_is_left_out_and_its_digest_is_not() -> None:
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 PROMISED: tuple[type[BaseModel], ...] = (
     ClusterStatus, ServiceStatus, Cause, Node, ApplicationStatus, Attaching, Removed, Revision, NotebookRun, Profile, Limits,
+    Finding,
 )  # fmt: skip
 
 
