@@ -41,7 +41,9 @@ _NEW_IN = (("1.7", "networkPolicy"), ("1.6", "upgradeStrategy"), ("1.5", _TOKENS
 
 
 def _since(fields: frozenset[str]) -> str:
-    return next((f", with {field}, as KubeRay has it since {release}" for release, field in _NEW_IN if field in fields), "")
+    return next(
+        (f"; its RayCluster has {field}, as that of KubeRay {release} or later" for release, field in _NEW_IN if field in fields), ""
+    )
 
 
 def operator(answers: Answers) -> Finding:

@@ -103,7 +103,7 @@ def _rights(answers: Answers, target: Target) -> list[Finding]:
 def _lacks(purpose: Purpose, lacking: list[Right], target: Target, role: str) -> Finding | None:
     if not lacking:
         return None
-    what = f"For {purpose} you may not {' or '.join(map(str, lacking))} in {target.namespace!r}."
+    what = f"Rights that lack in {target.namespace!r} for {purpose}: {'; '.join(map(str, lacking))}."
     remedy = f"Give your administrator the Role {rights.ROLE}, which allows it."
     return (bad if purpose in _CANNOT_WORK_WITHOUT else warning)("rights", what, remedy, role)
 
@@ -161,4 +161,4 @@ def _claim(name: str, claim: Json | KubeRayError, profiles: list[str]) -> Findin
 def _yaml(objects: list[Json]) -> str:
     import yaml
 
-    return str(yaml.safe_dump_all(objects, sort_keys=False))
+    return str(yaml.safe_dump_all(objects, sort_keys=False, default_flow_style=None, width=120))

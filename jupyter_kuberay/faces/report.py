@@ -24,9 +24,12 @@ class Report(Listing):
 def _(answer: Report, now: datetime) -> View:
     rows = tuple((Words(one.check, Mood.STRONG), Words(str(one.level), _MOODS[one.level]), Words(one.what)) for one in answer)
     below: list[Words | Code] = []
+    said = set()
     for one in answer:
-        if one.remedy:
+        # Several lines may need the same.
+        if one.remedy and (one.check, one.remedy) not in said:
             below.append(Words(f"{one.check}: {one.remedy}", _MOODS[one.level]))
+            said.add((one.check, one.remedy))
         if one.manifest:
             below.append(Code(one.manifest))
     return View(("CHECK", "STATE", "WHAT"), rows, tuple(below))

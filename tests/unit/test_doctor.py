@@ -108,9 +108,9 @@ TOLD = (
     ({"groups": FORBIDDEN}, "KubeRay", Level.UNSEEN, []),
     ({"fields": frozenset({"suspend"})}, "KubeRay", Level.BAD, ["no authOptions", "older than 1.5"]),
     ({"fields": FORBIDDEN}, "KubeRay", Level.OK, ["cannot be seen"]),
-    ({"fields": frozenset({"authOptions"})}, "KubeRay", Level.OK, ["since 1.5"]),
-    ({}, "KubeRay", Level.OK, ["since 1.6"]),
-    ({"fields": frozenset({"authOptions", "upgradeStrategy", "networkPolicy"})}, "KubeRay", Level.OK, ["since 1.7"]),
+    ({"fields": frozenset({"authOptions"})}, "KubeRay", Level.OK, ["1.5 or later"]),
+    ({}, "KubeRay", Level.OK, ["1.6 or later"]),
+    ({"fields": frozenset({"authOptions", "upgradeStrategy", "networkPolicy"})}, "KubeRay", Level.OK, ["1.7 or later"]),
     ({"resources": SILENT}, "operator", Level.BAD, ["'ada' was asked for 45 s ago, and nothing has happened", "kubectl get pods -A"]),
     ({"resources": [ray_cluster(5)]}, "operator", Level.UNSEEN, ["--try-out"]),
     ({"resources": SILENT, "events": [event(44)]}, "operator", Level.OK, ["44 s ago"]),
@@ -123,7 +123,7 @@ TOLD = (
     ({"tried": Unreachable("Nothing happened to it.")}, "operator", Level.BAD, ["Nothing happened", "kubectl get pods -A"]),
     ({"tried": Refused("A webhook says no.", "Change it.")}, "operator", Level.BAD, ["webhook"]),
     ({"tried": FORBIDDEN}, "operator", Level.UNSEEN, ["could not be tried: alice may not"]),
-    ({"allowed": LACKING}, "rights", Level.BAD, ["may not create rayclusters.ray.io in 'alice'", "jupyter-kuberay-user"]),
+    ({"allowed": LACKING}, "rights", Level.BAD, ["lack in 'alice' for clusters: create rayclusters.ray.io.", "jupyter-kuberay-user"]),
     ({"allowed": NO_TUNNEL}, "rights", Level.BAD, ["create, get pods/portforward"]),
     ({"allowed": NO_JOBS}, "rights", Level.WARNING, ["create rayjobs.ray.io"]),
     ({"allowed": FORBIDDEN}, "rights", Level.UNSEEN, []),
@@ -304,6 +304,12 @@ def test_below_the_table_stands_what_helps_and_yaml_that_can_be_copied():
     assert "<table>" in html(Report(LINES))
 
 
+def test_what_several_lines_need_is_said_once_below_the_table_and_in_each_of_the_data():
+    twice = Report((*LINES, LINES[1].model_copy(update={"what": "Nor that.", "manifest": ""})))
+    assert plain(twice).count("rights: Ask.") == 1
+    assert [line["remedy"] for line in data(twice)] == ["", "Ask.", "Ask."]
+
+
 def test_as_data_it_is_an_array_of_findings():
     assert [line["level"] for line in data(Report(LINES))] == ["ok", "bad"]
 
@@ -321,4 +327,4 @@ def test_a_release_of_kuberay_is_known_by_what_its_rayclusters_have(release, sin
     folder = ROOT / "tests" / "data" / f"kuberay-{release}"
     spec = json.loads((folder / "raycluster.json").read_text())["properties"]["spec"]
     (line,) = found_in(replace(WELL, fields=frozenset(spec["properties"])), "KubeRay")
-    assert line.level is Level.OK and f"since {since}" in line.what
+    assert line.level is Level.OK and f"KubeRay {since} or later" in line.what

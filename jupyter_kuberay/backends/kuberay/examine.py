@@ -183,13 +183,12 @@ async def _items(api: Api, path: str, what: str, **query: str) -> list[Json]:
 
 
 async def _resources(api: Api) -> list[Json]:
-    """What the operator has to answer to, each with its kind."""
-    namespace, found = await api.namespace(), []
-    kinds = (Kind.CLUSTER, Kind.SERVICE, Kind.JOB)
-    for kind, things in zip(
-        kinds, await asyncio.gather(*(_items(api, PLACES[kind].path(namespace), PLACES[kind].resource) for kind in kinds)), strict=True
-    ):
-        found += [{"kind": str(kind)} | thing for thing in things]
+    """What the operator has to answer to, each with its kind; of the kinds that may be seen."""
+    namespace, kinds = await api.namespace(), (Kind.CLUSTER, Kind.SERVICE, Kind.JOB)
+    lists = await asyncio.gather(*(_answered(_items(api, PLACES[kind].path(namespace), PLACES[kind].resource)) for kind in kinds))
+    found = [{"kind": str(kind)} | thing for kind, things in zip(kinds, lists, strict=True) if isinstance(things, list) for thing in things]
+    if isinstance(lists[0], KubeRayError) and not found:
+        raise lists[0]
     return found
 
 

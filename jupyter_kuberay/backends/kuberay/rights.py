@@ -24,7 +24,7 @@ class Purpose(StrEnum):
     TUNNEL = "the tunnel"
     LOGS = "logs"
     SERVICES = "publishing"
-    JOBS = "jobs, and trying revisions out"
+    JOBS = "jobs and try-outs"
 
 
 @dataclass(frozen=True)
