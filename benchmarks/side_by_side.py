@@ -53,7 +53,10 @@ def side_by_side() -> bool:
     clusters = {name: Cluster(name) for name in names}
     try:
         both = timed(lambda: together(*(lambda name=name: Cluster.up(spec(name, 2)) for name in names)))
-        found = {name: len(clusters[name].run(where)) for name in names if not clusters[name].detach()}
+        found = {}
+        for name, cluster in clusters.items():
+            found[name] = len(cluster.run(where))
+            cluster.detach()  # a process has one connection
     finally:
         together(*(cluster.down for cluster in clusters.values()))
     working = " and ".join(f"{count} nodes of {name}" for name, count in found.items())

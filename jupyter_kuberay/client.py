@@ -9,12 +9,12 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from importlib.metadata import version
 from typing import Any
 
-from jupyter_kuberay import manifest, profiles
+from jupyter_kuberay import images, manifest, profiles
 from jupyter_kuberay.backends.base import Backend
 from jupyter_kuberay.config import KubeRay, load, local_data_dir
 from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, KubeRayError, NotFound, TimedOut
@@ -28,6 +28,7 @@ from jupyter_kuberay.status import ClusterStatus, JobStatus, Phase, ServiceStatu
 Progress = Callable[[ClusterStatus, float], None]
 
 READY_SECONDS = 300.0
+_SILENCE_S = 5.0  # after which what nobody has taken notice of is judged anew
 GONE_SECONDS = 60.0
 
 
@@ -84,11 +85,19 @@ class Client:
         return profiles.find(offered, name or self.settings.default_profile or offered[0].name)
 
     def spec(self, given: object) -> ClusterSpec:
-        """``given`` as a whole spec: checked against limits, the user's, with Ray's version and image as here."""
+        """``given`` as a whole spec: checked against limits, the user's, with Ray's version and image as here.
+
+        `VersionMismatch` when its image's tag tells of another Ray or Python.
+        """
         spec = as_cluster_spec(given)
         limits = profiles.find(self.settings.offered(), spec.profile) if spec.profile else self.settings.without_profile()
         profiles.check(limits, spec)
-        return spec.changed(user=spec.user or self.user).resolved(version("ray"), ".".join(platform.python_version_tuple()[:2]))
+        ray, python = version("ray"), ".".join(platform.python_version_tuple()[:2])
+        whole = spec.changed(user=spec.user or self.user).resolved(ray, python)
+        if self.backend.name != "local":
+            # Who asks for another Ray than the kernel's does not mean to attach it.
+            images.check(whole.image, whole.ray_version, python if whole.ray_version == ray else "")
+        return whole
 
     async def up(
         self, given: object, *, wait: bool = True, timeout: float = READY_SECONDS, progress: Progress | None = None
@@ -146,7 +155,7 @@ class Client:
                 there = await self.backend.get(Kind.CLUSTER, spec.name)
             except NotFound:
                 continue  # it went between the two questions
-            status = cluster_status(there)
+            status = self._judged(there)
             if there.resource["metadata"].get("deletionTimestamp"):
                 await self.wait_gone(spec.name, timeout=timeout)
                 continue
@@ -160,7 +169,7 @@ class Client:
 
     async def cluster(self, name: str) -> ClusterStatus:
         """The cluster as it is now, or `NotFound` with the names of those that there are."""
-        return cluster_status(await self.seen(name))
+        return self._judged(await self.seen(name))
 
     async def seen(self, name: str, kind: Kind = Kind.CLUSTER) -> Observation:
         """What the backend sees of it, or `NotFound` with the names of those that there are."""
@@ -178,13 +187,13 @@ class Client:
 
     async def clusters(self, selector: Mapping[str, str] | None = None) -> list[ClusterStatus]:
         """All clusters, by name; those below services and jobs among them."""
-        return [cluster_status(seen) for seen in await self.backend.list(Kind.CLUSTER, selector)]
+        return [self._judged(seen) for seen in await self.backend.list(Kind.CLUSTER, selector)]
 
     async def watch(self) -> AsyncIterator[tuple[ChangeType, ClusterStatus | None]]:
         """Every change of every cluster, beginning with what there is; SYNCED, with None, after these."""
         async with aclosing(self.backend.watch(Kind.CLUSTER)) as changes:  # type: ignore[type-var]
             async for change in changes:
-                yield change.type, cluster_status(change.seen) if change.seen else None
+                yield change.type, self._judged(change.seen) if change.seen else None
 
     async def wait(
         self,
@@ -205,26 +214,47 @@ class Client:
         """
         began, last = time.monotonic(), None
         try:
-            async with asyncio.timeout(timeout):
-                async for change, status in self.watch():
-                    if change is ChangeType.SYNCED and last is None:
-                        raise NotFound(f"There is no cluster {name!r}.", "See which there are: jupyter kuberay list.")
-                    if status is None or status.name != name:
-                        continue
-                    if change is ChangeType.DELETED:
-                        raise NotFound(f"Cluster {name!r} was deleted meanwhile.", "Bring it up again.")
-                    last = status
+            async with asyncio.timeout(timeout), aclosing(self._looks(name)) as looks:
+                async for last in looks:
                     if progress:
-                        progress(status, time.monotonic() - began)
-                    if until(status):
-                        return status
-                    if status.phase is Phase.FAILED and status.cause:
-                        raise Failed(f"Cluster {name!r} failed: {status.cause.what}", status.cause.remedy)
+                        progress(last, time.monotonic() - began)
+                    if until(last):
+                        return last
+                    if last.phase is Phase.FAILED and last.cause:
+                        raise Failed(f"Cluster {name!r} failed: {last.cause.what}", last.cause.remedy)
         except TimeoutError:
             cause = last.cause if last else None
             what = f"Cluster {name!r} is {last.phase if last else 'unknown'} after {timeout:.0f} s: {cause.what if cause else ''}"
             raise TimedOut(what.rstrip(": ") + ".", cause.remedy if cause else "Wait longer, or read the head's log.") from None
         raise AssertionError("a watch does not end by itself")
+
+    async def _looks(self, name: str) -> AsyncGenerator[ClusterStatus, None]:
+        """How a cluster is at each change, and again while nothing changes at all: silence tells something, too."""
+        last: Observation | None = None
+        async with aclosing(self.backend.watch(Kind.CLUSTER)) as changes:  # type: ignore[type-var]
+            coming = asyncio.ensure_future(anext(changes))
+            try:
+                while True:
+                    done, _ = await asyncio.wait({coming}, timeout=_SILENCE_S if last else None)
+                    if done:
+                        change = coming.result()
+                        coming = asyncio.ensure_future(anext(changes))
+                        if change.type is ChangeType.SYNCED and last is None:
+                            raise NotFound(f"There is no cluster {name!r}.", "See which there are: jupyter kuberay list.")
+                        if change.seen is None or change.seen.name != name:
+                            continue
+                        if change.type is ChangeType.DELETED:
+                            raise NotFound(f"Cluster {name!r} was deleted meanwhile.", "Bring it up again.")
+                        last = change.seen
+                    if last is not None:
+                        yield self._judged(last)
+            finally:
+                coming.cancel()
+                with suppress(asyncio.CancelledError, StopAsyncIteration, KubeRayError):
+                    await coming
+
+    def _judged(self, seen: Observation) -> ClusterStatus:
+        return cluster_status(seen, self.backend.now())
 
     async def scale(self, name: str, replicas: int, group: str = "") -> ClusterStatus:
         """Ask for another number of workers in ``group`` (default: the only one); return without waiting.
@@ -251,7 +281,7 @@ class Client:
             {"op": "add", "path": f"{at}/{key}", "value": value}
             for key, value in (("replicas", after.replicas), ("minReplicas", after.minimum), ("maxReplicas", after.maximum))
         ]
-        return cluster_status(await self.backend.patch(Kind.CLUSTER, name, patch))
+        return self._judged(await self.backend.patch(Kind.CLUSTER, name, patch))
 
     async def suspend(self, name: str) -> ClusterStatus:
         """End its processes and keep the rest; return without waiting."""
@@ -263,7 +293,7 @@ class Client:
 
     async def _set_suspend(self, name: str, value: bool) -> ClusterStatus:
         await self.seen(name)
-        return cluster_status(await self.backend.patch(Kind.CLUSTER, name, [{"op": "add", "path": "/spec/suspend", "value": value}]))
+        return self._judged(await self.backend.patch(Kind.CLUSTER, name, [{"op": "add", "path": "/spec/suspend", "value": value}]))
 
     async def down(self, name: str, *, kind: Kind = Kind.CLUSTER, wait: bool = True, timeout: float = GONE_SECONDS) -> None:
         """Delete a cluster (or service, or job) and all that it holds."""
@@ -292,15 +322,15 @@ class Client:
 
     async def service(self, name: str) -> ServiceStatus:
         """The service as it is now, or `NotFound` with the names of those that there are."""
-        return service_status(await self.seen(name, Kind.SERVICE))
+        return service_status(await self.seen(name, Kind.SERVICE), self.backend.now())
 
     async def services(self) -> list[ServiceStatus]:
         """All services, by name."""
-        return [service_status(seen) for seen in await self.backend.list(Kind.SERVICE)]
+        return [service_status(seen, self.backend.now()) for seen in await self.backend.list(Kind.SERVICE)]
 
     async def jobs(self) -> list[JobStatus]:
         """All jobs, by name."""
-        return [job_status(seen) for seen in await self.backend.list(Kind.JOB)]
+        return [job_status(seen, self.backend.now()) for seen in await self.backend.list(Kind.JOB)]
 
     async def usage(self, name: str) -> Usage:
         """CPU, GPU and memory in use on a cluster."""

@@ -58,7 +58,7 @@ def read_cluster(resource: Json) -> ClusterSpec:
     InvalidSpec
         The resource has no head, or values that Kubernetes would not have taken.
     """
-    return _read_cluster_body(resource["metadata"], _without_none(resource.get("spec") or {}))
+    return _read_cluster_body(resource["metadata"], _bare(resource.get("spec") or {}))
 
 
 def _cluster_body(spec: ClusterSpec) -> Json:
@@ -165,7 +165,7 @@ def service_bundle(spec: ServiceSpec) -> Bundle:
 
 def read_service(resource: Json) -> ServiceSpec:
     """The spec of a RayService, whoever made it."""
-    body = _without_none(resource.get("spec") or {})
+    body = _bare(resource.get("spec") or {})
     config = parse_serve_config(body.get("serveConfigV2", ""))
     applications = tuple(_read_application(application) for application in config.get("applications", []))
     cluster = _read_cluster_body(resource["metadata"], body.get("rayClusterConfig", {}))
@@ -176,7 +176,7 @@ def read_service(resource: Json) -> ServiceSpec:
         serve_options={key: value for key, value in config.items() if key != "applications"},
         **{field: body.get(key) for field, key in _SERVICE_THRESHOLDS.items()},
     )
-    ours = _without_none(service_bundle(spec).resource["spec"]) | {"serveConfigV2": body.get("serveConfigV2")}
+    ours = _bare(service_bundle(spec).resource["spec"]) | {"serveConfigV2": body.get("serveConfigV2")}
     rest = difference(ours, body)
     return spec.changed(overrides=rest) if rest else spec
 
@@ -226,7 +226,7 @@ def _deployment_config(application: Application) -> Json:
 
 
 def _read_application(config: Json) -> Application:
-    config = _without_none(config)
+    config = _bare(config)
     args = config.get("args") or {}
     loaded = config.get("import_path") == LOADER_IMPORT_PATH and {"code", "sha256", "app"} <= set(args) and args["code"]
     deployments = config.get("deployments") or []
@@ -275,7 +275,7 @@ def job_bundle(spec: JobSpec) -> Bundle:
 
 def read_job(resource: Json) -> JobSpec:
     """The spec of a RayJob, whoever made it."""
-    metadata, body = resource["metadata"], _without_none(resource.get("spec") or {})
+    metadata, body = resource["metadata"], _bare(resource.get("spec") or {})
     selector = (body.get("clusterSelector") or {}).get("ray.io/cluster")
     cluster: str | ClusterSpec = selector or _read_cluster_body(metadata, body.get("rayClusterSpec", {}))
     spec = JobSpec(
@@ -319,9 +319,18 @@ def _resource(kind: Kind, name: str, of: ClusterSpec | None, body: Json) -> Json
     return {"apiVersion": API_VERSION, "kind": str(kind), "metadata": metadata, "spec": body}
 
 
-def _without_none(value: Any) -> Any:
+def _bare(value: Any) -> Any:
+    """A resource as it was asked for: without nothing, and without the defaults that an API server writes into it."""
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
+        bare = {key: _bare(item) for key, item in value.items() if item is not None}
+        return {key: item for key, item in bare.items() if not _is_default(bare, key)}
     if isinstance(value, list):
-        return [_without_none(item) for item in value]
+        return [_bare(item) for item in value]
     return value
+
+
+def _is_default(owner: Json, key: str) -> bool:
+    """Whether the schema of KubeRay's resources has put it there (``default`` in the custom resource definitions)."""
+    if key == "protocol":
+        return owner[key] == "TCP" and "containerPort" in owner
+    return key == "numOfHosts" and owner[key] == 1 and "groupName" in owner

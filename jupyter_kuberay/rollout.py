@@ -205,11 +205,13 @@ async def _answering(backend: Backend, name: str, clock: Clock, *, whole: bool =
         async for seen in states:
             status = service_status(seen)
             failed = [each for each in status.applications if each.state == "DEPLOY_FAILED"]
-            if status.settled or failed:
-                state, message = await _at_serve(backend, seen, status)
+            # KubeRay tells what Serve says some seconds late: it is asked as soon as it has been told what is wanted.
+            told = status.settled or (status.phase is Phase.READY and _is_noticed(seen))
+            if told or failed:
+                state, message = await _at_serve(backend, seen, status, told)
                 if state == "DEPLOY_FAILED":
                     raise explained(message or failed[0].message, "The application does not start")
-                if state == "RUNNING" and status.settled:
+                if state == "RUNNING" and told:
                     clock.tell("ready", "It answers.")
                     return seen
             elif status.phase is Phase.FAILED and status.cause:
@@ -219,7 +221,11 @@ async def _answering(backend: Backend, name: str, clock: Clock, *, whole: bool =
     raise NotFound(f"Service {name!r} was deleted meanwhile.", "Publish it again.")
 
 
-async def _at_serve(backend: Backend, seen: Observation, status: ServiceStatus) -> tuple[str, str]:
+def _is_noticed(seen: Observation) -> bool:
+    return bool(seen.status.get("observedGeneration", 0) == seen.resource["metadata"].get("generation", 0))
+
+
+async def _at_serve(backend: Backend, seen: Observation, status: ServiceStatus, told: bool) -> tuple[str, str]:
     """What Serve itself makes of the configuration that is asked for, once it makes up its mind; state and message.
 
     KubeRay's status runs ahead of Serve (observedGeneration) and behind it (the applications' states), and nothing
@@ -241,7 +247,7 @@ async def _at_serve(backend: Backend, seen: Observation, status: ServiceStatus) 
                 some = [each for each in there if each.get("status") == state]
                 if len(some) == len(there) or (some and state == "DEPLOY_FAILED"):
                     return state, str(some[0].get("message") or "")
-        if not status.settled:
+        if not told:
             return "DEPLOYING", ""  # the watch tells when there is more to see
         await asyncio.sleep(_ASK_SERVE_S)
 

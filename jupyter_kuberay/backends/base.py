@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation, Usage
@@ -104,6 +105,10 @@ class Backend(ABC):
         ``tail`` is how many of the old lines to begin with. With ``follow`` it
         ends when the node does. The log of a node that ended can still be read.
         """
+
+    def now(self) -> datetime:
+        """The time by the clock that resources are dated with."""
+        return datetime.now(UTC)
 
     def user(self) -> str:
         """Who asks, as the substrate knows them; "" where it knows nobody. May ask over the network, and blocks meanwhile."""

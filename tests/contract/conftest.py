@@ -1,4 +1,7 @@
-"""The backend under test, by JUPYTER_KUBERAY_TEST_BACKEND: "local" unless it says otherwise."""
+"""The backend under test, by JUPYTER_KUBERAY_TEST_BACKEND: "local" unless it says otherwise.
+
+On Kubernetes all of it is done by somebody who has the rights of deploy/role.yaml in a namespace, and no others.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from jupyter_kuberay.backends.base import Backend
 from jupyter_kuberay.errors import NotFound
@@ -22,20 +26,32 @@ NAME = os.environ.get("JUPYTER_KUBERAY_TEST_BACKEND", "local")
 MakeBackend = Callable[[], Backend]
 
 
+ROLE = Path(__file__).parents[2] / "deploy" / "role.yaml"
+
+if NAME == "kuberay":
+    from tests.kubernetes.conftest import _namespace, admin, alice, grant, image, people  # noqa: F401 - fixtures of these tests, too
+
+
 @pytest.fixture(scope="session")
-def make_backend(tmp_path_factory: pytest.TempPathFactory) -> MakeBackend:
+def make_backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeBackend]:
     """Makes one that sees the same world as the others: nothing is kept in a backend."""
     if NAME == "local":
         from jupyter_kuberay.backends.local import LocalBackend
 
         data_dir = Path(tmp_path_factory.mktemp("contract"))
-        return lambda: LocalBackend(data_dir)
-    if NAME == "kuberay":
-        from jupyter_kuberay.backends.kuberay import KubeRayBackend
+        yield lambda: LocalBackend(data_dir)
+        return
+    if NAME != "kuberay":
+        raise pytest.UsageError(f"JUPYTER_KUBERAY_TEST_BACKEND is {NAME!r}; it can be local or kuberay.")
+    from jupyter_kuberay.backends.kuberay import KubeRayBackend
 
-        # Of the kubeconfig that KUBECONFIG names: the user whose rights are enough has to be enough.
-        return lambda: KubeRayBackend(namespace=os.environ.get("JUPYTER_KUBERAY_TEST_NAMESPACE", ""))
-    raise pytest.UsageError(f"JUPYTER_KUBERAY_TEST_BACKEND is {NAME!r}; it can be local or kuberay.")
+    os.environ["JUPYTER_KUBERAY_TEST_IMAGE"] = request.getfixturevalue("image")
+    administrator, user = request.getfixturevalue("admin"), request.getfixturevalue("alice")
+    namespace = f"jupyter-kuberay-contract-{uuid.uuid4().hex[:6]}"
+    administrator.create(_namespace(namespace))
+    administrator.create(*grant(namespace, user, yaml.safe_load(ROLE.read_text())["rules"]))
+    yield lambda: KubeRayBackend(namespace=namespace, kubeconfig=str(user.kubeconfig))
+    administrator.kubectl("delete", "namespace", namespace, "--timeout=180s")
 
 
 @pytest_asyncio.fixture

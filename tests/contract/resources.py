@@ -15,8 +15,6 @@ from jupyter_kuberay.backends.base import Backend
 from jupyter_kuberay.observation import Bundle, Change, ChangeType, Json, Kind, Observation
 
 WAIT_S = 200.0  # a machine that others use too may need ten times as long as a quiet one
-# Where a cluster's image can be chosen; without one, nodes run what this process has installed.
-IMAGE = os.environ.get("JUPYTER_KUBERAY_TEST_IMAGE", "")
 LABEL = "jupyter-kuberay/name"
 LOADER = "/etc/jupyter-kuberay/loader"
 
@@ -37,7 +35,9 @@ app = Greeting.bind()
 
 def template(limits: Json, **spec: Any) -> Json:
     """A pod template with one container."""
-    container: Json = {"name": "ray", "resources": {"limits": limits}} | ({"image": IMAGE} if IMAGE else {})
+    # Where there are no images, nodes run what this process has installed.
+    image = os.environ.get("JUPYTER_KUBERAY_TEST_IMAGE", "")
+    container: Json = {"name": "ray", "resources": {"limits": limits}} | ({"image": image} if image else {})
     return {"spec": {"containers": [container], **spec}}
 
 

@@ -15,8 +15,8 @@ import pytest_asyncio
 from jupyter_kuberay.backends.kuberay import KubeRayBackend
 from jupyter_kuberay.observation import ChangeType, Kind
 from tests.contract.resources import cluster, gone, until
-from tests.testbed.places import BIN
 from tests.testbed.faults import Testbed
+from tests.testbed.places import BIN
 
 from .conftest import MakeNamespace, Person
 

@@ -10,8 +10,10 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from jupyter_kuberay.backends.kuberay.credentials import Credentials, load
@@ -60,6 +62,7 @@ class Api:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
         self._in_trouble_until = 0.0
+        self.ahead = timedelta()  # how far the server's clock is ahead of ours, by its last answer
 
     async def credentials(self) -> Credentials:
         """Those in use, with the namespace and the server's address."""
@@ -149,7 +152,13 @@ class Api:
         headers = {**more.pop("headers", {}), **await credentials.headers(), "accept": JSON}
         arguments = _transport(credentials) | more
         async with session.request(method, credentials.host + path, params=query, headers=headers, **arguments) as response:
+            self._compare_clocks(response.headers.get("Date", ""))
             yield response
+
+    def _compare_clocks(self, date: str) -> None:
+        with suppress(ValueError):
+            if date:
+                self.ahead = parsedate_to_datetime(date) - datetime.now(UTC)
 
     async def lines(
         self, path: str, *, asked: Asked, query: Mapping[str, str], silence: float | None, timeout: float | None = None

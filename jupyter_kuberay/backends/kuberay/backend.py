@@ -7,6 +7,7 @@ import base64
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,8 +20,9 @@ from jupyter_kuberay.backends.kuberay.reflector import listed
 from jupyter_kuberay.backends.kuberay.refusals import Asked
 from jupyter_kuberay.backends.kuberay.tunnel import tunnel
 from jupyter_kuberay.backends.kuberay.watching import Watches
+from jupyter_kuberay.backends.patches import apply_patch
 from jupyter_kuberay.backends.valid import check_name
-from jupyter_kuberay.errors import Forbidden, NotFound, Unreachable
+from jupyter_kuberay.errors import Forbidden, InvalidSpec, NotFound, Unreachable
 from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation, Usage
 
 _REACH_S = 5.0
@@ -94,7 +96,12 @@ class KubeRayBackend(Backend):
     async def patch(self, kind: Kind, name: str, patch: Sequence[Json]) -> Observation:
         check_name(kind, name)
         query = {"fieldManager": FIELD_MANAGER}
-        after = await self._request("PATCH", PLACES[kind], kind, name, body=[*patch], content_type=JSON_PATCH, query=query)
+        try:
+            after = await self._request("PATCH", PLACES[kind], kind, name, body=[*patch], content_type=JSON_PATCH, query=query)
+        except InvalidSpec:
+            # The server does not say which part of a patch it cannot do: whether a `test` failed is seen in what is there.
+            apply_patch(await self._request("GET", PLACES[kind], kind, name), patch)
+            raise
         self._watches.saw(kind, after)
         return await self._with_parts(kind, after)
 
@@ -196,6 +203,10 @@ class KubeRayBackend(Backend):
                 yield line
         finally:
             await lines.aclose()
+
+    def now(self) -> datetime:
+        """The API server's time, as far as it is known: this machine's clock may be off by minutes."""
+        return datetime.now(UTC) + self.api.ahead
 
     def user(self) -> str:
         """The name that the API server gives us; "" when it tells none (servers before Kubernetes 1.28)."""

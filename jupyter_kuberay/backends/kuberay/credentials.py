@@ -62,9 +62,7 @@ async def load(context: str = "", namespace: str = "", kubeconfig: str = "") -> 
             return _inside(namespace)
         if not context and (found := await asyncio.to_thread(_by_authkit)) is not None:
             return Credentials(found, namespace or "default", inside=False)
-        raise Unreachable(
-            f"There is no kubeconfig at {paths}.", "Give its path in KUBECONFIG, or take this machine: --backend local."
-        )
+        raise Unreachable(f"There is no kubeconfig at {paths}.", "Give its path in KUBECONFIG, or take this machine: --backend local.")
     return await _from_file(paths, context, namespace)
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from jupyter_kuberay.backends.local.bell import Bell
 from jupyter_kuberay.backends.local.files import explained, locked, read_json, remove_tree, write_bytes, write_json
-from jupyter_kuberay.backends.local.patches import apply_patch
+from jupyter_kuberay.backends.patches import apply_patch
 from jupyter_kuberay.backends.valid import check_name
 from jupyter_kuberay.errors import Conflict, InvalidSpec, NotFound
 
