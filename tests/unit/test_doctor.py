@@ -1,4 +1,4 @@
-"""What doctor finds in what the world answered; and the real thing, where nothing has to be started for it."""
+"""What doctor makes of what a Kubernetes cluster answered, and how it looks."""
 
 from __future__ import annotations
 
