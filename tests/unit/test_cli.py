@@ -266,7 +266,7 @@ def test_completion_prints_what_the_shell_reads(kuberay_says: CommandLine, shell
         ("jupyter-kuberay st", {"status"}),
         ("jupyter-kuberay up a --profile ", {"cpu", "cpu-small", "gpu"}),
         ("jupyter-kuberay up a --profile g", {"gpu"}),
-        ("jupyter-kuberay list --backend ", {"local"}),
+        ("jupyter-kuberay list --backend ", {"kuberay", "local"}),
         ("jupyter-kuberay list -o j", {"json"}),
         ("jupyter-kuberay status ", set()),
     ],
