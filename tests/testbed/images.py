@@ -57,9 +57,10 @@ def load(flavour: str) -> None:
     known = containers.images()
     if kept not in known:
         print(f"Making the {flavour} image, {name(flavour)} …", flush=True)
-        folder = CACHE / f"venv-{flavour}"
+        folder = CACHE / f"image-{flavour}"
         remove(folder)
-        _install(folder, packages)
+        _install(folder / "venv", packages)
+        _link(folder / "links")
         containers.import_image(kept, _layers(folder), _config())
         remove(folder)
         containers.forget(*(other for other in known if other.rpartition(":")[0] == kept.rpartition(":")[0]))
@@ -115,30 +116,27 @@ def _install(folder: Path, packages: str) -> None:
     _uv("pip", "install", "--python", str(folder / "bin/python"), "--no-deps", "--compile-bytecode", "--requirement", "-", given=packages)
 
 
-def _layers(venv: Path) -> Sequence[Layer]:
+def _layers(folder: Path) -> Sequence[Layer]:
     layers = [Layer(base(), keep_owners=True)]
     if not uses_debians_python():
         # Packages that were installed beside it are no part of an environment.
         library = f"./lib/python{_MINOR}"
         unneeded = [f"{library}/{each}" for each in ("site-packages/*", "test", "idlelib", "ensurepip", "config-*")]
         layers.append(Layer(Path(sys.base_prefix), PYTHON, [*unneeded, "./share", "./include", "*.a"]))
-    layers.append(Layer(venv, RAY))
-    layers.append(Layer(_links(venv.with_name(f"{venv.name}-links"))))
-    return layers
+    return [*layers, Layer(folder / "venv", RAY), Layer(folder / "links")]
 
 
-def _links(folder: Path) -> Path:
+def _link(folder: Path) -> None:
     """What makes the parts find each other in their new places."""
-    remove(folder)
-    (folder / RAY.strip("/") / "bin").mkdir(parents=True)
     home = "/usr" if uses_debians_python() else PYTHON
-    (folder / RAY.strip("/") / "bin/python").symlink_to(f"{home}/bin/python{_MINOR}")
-    (folder / RAY.strip("/") / "pyvenv.cfg").write_text(f"home = {home}/bin\nversion = {_MINOR}\ninclude-system-site-packages = false\n")
+    environment = folder / RAY.strip("/")
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin/python").symlink_to(f"{home}/bin/python{_MINOR}")
+    (environment / "pyvenv.cfg").write_text(f"home = {home}/bin\nversion = {_MINOR}\ninclude-system-site-packages = false\n")
     if not uses_debians_python():
         (folder / "usr/lib").mkdir(parents=True)
         for library in (Path(sys.base_prefix) / "lib").glob("libpython*.so*"):
             (folder / "usr/lib" / library.name).symlink_to(f"{PYTHON}/lib/{library.name}")
-    return folder
 
 
 def _config() -> dict[str, object]:
