@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import html
 import os
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,7 +40,13 @@ def default_client() -> Client:
         from jupyter_kuberay.client import Client
 
         _client = Client()
+        atexit.register(_let_go, _client)
     return _client
+
+
+def _let_go(client: Client) -> None:
+    with suppress(Exception):  # the process ends; nobody could be told
+        run_sync(asyncio.wait_for(client.close(), 2))
 
 
 def client_of(backend: str = "") -> Client:
@@ -48,7 +56,9 @@ def client_of(backend: str = "") -> Client:
         return client
     from jupyter_kuberay.client import Client
 
-    return Client.on(backend)
+    other = Client.on(backend)
+    atexit.register(_let_go, other)
+    return other
 
 
 class Cluster:

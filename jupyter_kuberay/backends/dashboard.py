@@ -47,6 +47,10 @@ class Dashboard:
         """Ray's own account of its nodes and resources, summed up every few seconds."""
         return await self._json("GET", "/api/cluster_status")
 
+    async def nodes(self) -> Json:
+        """What each node has, and what each of its workers uses, as of a few seconds ago."""
+        return await self._json("GET", "/nodes?view=summary")
+
     async def applications(self) -> Json:
         """Serve's own account of itself: ``applications`` and ``proxies``, both empty while Serve does not run."""
         return await self._json("GET", "/api/serve/applications/")

@@ -64,6 +64,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         what = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return _fail(face, error, f"Something went wrong that should not have: {what}", "See it whole with --debug.", code=REFUSED)
+    finally:
+        face.close()
 
 
 def _show(face: Terminal, answer: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,14 @@ class Terminal(Face):
         from jupyter_kuberay.client import Client
 
         return Client.on(self.backend) if self.backend else Client()
+
+    def close(self) -> None:
+        """Let go of connections, if there are any."""
+        if "client" in vars(self):
+            from jupyter_kuberay.loop import run_sync
+
+            with suppress(Exception):  # whatever stands in the way of a good end is no answer to the command
+                run_sync(self.client.close())
 
     @cached_property
     def out(self) -> Console:

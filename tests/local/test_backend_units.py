@@ -19,9 +19,9 @@ from jupyter_kuberay.backends.local import LocalBackend, gpus, leases, ports
 from jupyter_kuberay.backends.local.bell import Bell
 from jupyter_kuberay.backends.local.files import is_held, read_json, try_lock, write_json
 from jupyter_kuberay.backends.local.nodes import LOOPBACK
-from jupyter_kuberay.backends.local.patches import apply_patch
 from jupyter_kuberay.backends.local.processes import MARK, Birth, boot_id, end_now, marked, send
 from jupyter_kuberay.backends.local.store import Store
+from jupyter_kuberay.backends.patches import apply_patch
 from jupyter_kuberay.errors import Conflict, InvalidSpec, NotFound, Refused
 from tests.contract.resources import cluster
 

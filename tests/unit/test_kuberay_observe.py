@@ -31,7 +31,7 @@ def test_a_ready_pod_is_a_ready_node_that_tells_since_when():
     ("status", "reason", "words"),
     [
         (
-            {"conditions": [condition("PodScheduled", "False", reason="Unschedulable", message="0/1 nodes are available: 1 Insufficient cpu.")]},
+            {"conditions": [condition("PodScheduled", "False", reason="Unschedulable", message="0/1 nodes: 1 Insufficient cpu.")]},
             "Unschedulable",
             "1 Insufficient cpu",
         ),

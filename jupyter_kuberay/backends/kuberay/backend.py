@@ -157,29 +157,28 @@ class KubeRayBackend(Backend):
     async def reach(self, name: str, port: int) -> AsyncIterator[Endpoint]:
         check_name(Kind.CLUSTER, name)
         cluster = await self._request("GET", PLACES[Kind.CLUSTER], Kind.CLUSTER, name)
-        await self._head_with(name, port, _REACH_S)
+        if port not in _open_ports(cluster):
+            raise Unreachable(f"RayCluster {name!r} has no port {port}.", "Declare it among the head's ports.")
+        await self._head(name)
         token = await self._token(cluster)
         credentials = await self.api.credentials()
         service = str(((cluster.get("status") or {}).get("head") or {}).get("serviceName") or "")
         if credentials.inside and service:
             yield Endpoint(host=f"{service}.{credentials.namespace}.svc", port=port, token=token)
             return
-        async with tunnel(self.api, partial(self._head_with, name, port, _REACH_S), port) as local:
+        async with tunnel(self.api, partial(self._head, name), port) as local:
             yield Endpoint(host="127.0.0.1", port=local, token=token)
 
-    async def _head_with(self, name: str, port: int, seconds: float) -> str:
-        """The head's pod, once it runs; `Unreachable` when it does not, or has no such port."""
-        deadline = asyncio.get_running_loop().time() + seconds
+    async def _head(self, name: str) -> str:
+        """The head's pod, once it runs; `Unreachable` when it does not within some seconds."""
+        deadline = asyncio.get_running_loop().time() + _REACH_S
         while True:
             pods = await listed(self.api, PODS, f"{CLUSTER}={name},ray.io/node-type=head")
             running = [pod for pod in pods if _runs(pod)]
             if running:
-                pod = max(running, key=lambda each: str(each["metadata"]["creationTimestamp"]))
-                declared = {part.get("containerPort") for part in pod["spec"]["containers"][0].get("ports") or []}
-                if port in (declared or _KUBERAYS_PORTS):
-                    return str(pod["metadata"]["name"])
-            if running or not pods or asyncio.get_running_loop().time() > deadline:
-                raise Unreachable(f"Port {port} of RayCluster {name!r} does not answer.", "See its status; it may still be starting.")
+                return str(max(running, key=lambda each: str(each["metadata"]["creationTimestamp"]))["metadata"]["name"])
+            if not pods or asyncio.get_running_loop().time() > deadline:
+                raise Unreachable(f"The head of RayCluster {name!r} does not run.", "See its status; it may still be starting.")
             await asyncio.sleep(_AGAIN_S)
 
     async def _token(self, cluster: Json) -> str:
@@ -249,6 +248,12 @@ def _grouped(things: Sequence[Json], key: Callable[[Json], K]) -> dict[K, list[J
     for thing in things:
         groups.setdefault(key(thing), []).append(thing)
     return groups
+
+
+def _open_ports(cluster: Json) -> set[int]:
+    """The head's ports: those that it declares, or KubeRay's own when it declares none."""
+    container = cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    return {int(port["containerPort"]) for port in container.get("ports") or []} or set(_KUBERAYS_PORTS)
 
 
 def _runs(pod: Json) -> bool:
