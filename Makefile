@@ -55,7 +55,7 @@ format: setup  ## ruff, in place
 	$(BIN)/ruff format .
 
 bench: setup  ## each a ratio against the bare way, measured in the same run
-	@for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python "$$benchmark" || exit 1; done
+	@missed=0; for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python "$$benchmark" || missed=1; done; exit $$missed
 
 build: setup  ## wheel and source distribution into dist/
 	@PYTHON=$(CURDIR)/$(BIN)/python tools/uv build --quiet --python $(BIN)/python
