@@ -125,35 +125,55 @@ def codeflare() -> tuple[float, int]:
 async def watched(size: int) -> tuple[float, float, float]:
     """Of a watch on ``size`` clusters: seconds to the first list, MiB that it holds, milliseconds from a change to who looks."""
     from jupyter_kuberay.backends.kuberay import KubeRayBackend
-    from jupyter_kuberay.observation import ChangeType, Kind
+    from jupyter_kuberay.observation import Kind
 
+    first, _ = await _first_list(size)
+    tracemalloc.start()  # it slows down what it measures
+    _, held = await _first_list(size)
+    tracemalloc.stop()
     backend, other = KubeRayBackend(namespace=NAMESPACE), KubeRayBackend(namespace=NAMESPACE)
-    await backend.api.namespace(), await other.api.namespace()
-    tracemalloc.start()
-    begin = time.perf_counter()
     delays: list[float] = []
-    async with aclosing(backend.watch(Kind.CLUSTER)) as changes:
-        count = 0
-        async for change in changes:
-            if change.type is ChangeType.SYNCED:
-                break
-            count += 1
-        first = time.perf_counter() - begin
-        assert count == size, count
-        held = tracemalloc.get_traced_memory()[0] / 2**20
-        tracemalloc.stop()
+    async with aclosing(backend.watch(Kind.CLUSTER)) as changes:  # type: ignore[type-var]
+        await _synced(changes)
         for turn in range(20):
-            step = {"op": "add", "path": "/metadata/labels/turn", "value": str(turn)}
-            patched = asyncio.create_task(other.patch(Kind.CLUSTER, "bench-0000", [step]))
+            step = {"op": "add", "path": "/metadata/labels/turn", "value": f"{size}-{turn}"}
             begin = time.perf_counter()
+            patched = asyncio.create_task(other.patch(Kind.CLUSTER, "bench-0000", [step]))
             async for change in changes:
-                if change.seen and change.seen.labels.get("turn") == str(turn):
+                if change.seen and change.seen.labels.get("turn") == f"{size}-{turn}":
                     delays.append(time.perf_counter() - begin)
                     break
             await patched
     await backend.close()
     await other.close()
     return first, held, statistics.median(delays) * 1000
+
+
+async def _first_list(size: int) -> tuple[float, float]:
+    from jupyter_kuberay.backends.kuberay import KubeRayBackend
+    from jupyter_kuberay.observation import Kind
+
+    backend = KubeRayBackend(namespace=NAMESPACE)
+    await backend.api.namespace()
+    begin = time.perf_counter()
+    async with aclosing(backend.watch(Kind.CLUSTER)) as changes:  # type: ignore[type-var]
+        assert await _synced(changes) == size
+        seconds = time.perf_counter() - begin
+        held = tracemalloc.get_traced_memory()[0] / 2**20 if tracemalloc.is_tracing() else 0.0
+    await backend.close()
+    return seconds, held
+
+
+async def _synced(changes: Any) -> int:
+    """How many were told before all were told."""
+    from jupyter_kuberay.observation import ChangeType
+
+    count = 0
+    async for change in changes:
+        if change.type is ChangeType.SYNCED:
+            return count
+        count += 1
+    raise AssertionError("a watch ended by itself")
 
 
 async def measured() -> bool:
