@@ -77,7 +77,12 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Person:
     kubeconfig.touch(mode=0o600)
     view = ["kubectl", "config", "view", "--minify", "--flatten", "--raw"]
     kubeconfig.write_text(subprocess.run(view, stdout=subprocess.PIPE, text=True, check=True).stdout)
-    return Person("admin", kubeconfig, {})
+    person = Person("admin", kubeconfig, {})
+    try:
+        person.kubectl("get", "crd/rayclusters.ray.io", "--request-timeout=20s")
+    except AssertionError as error:
+        pytest.fail(f"The cluster of your kubeconfig's current context cannot be tested on: {error}", pytrace=False)
+    return person
 
 
 @pytest.fixture(scope="session")

@@ -6,18 +6,19 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 from . import api, build, configuration, containers, images, machine, node, users
+from .base import base
 from .components import COMPONENTS
 from .locks import CHANGE, USE, held
-from .places import BIN, HERE, LOGS, RUN, STORE
+from .places import BIN, HERE, LOGS, RUN, STORE, TestbedError
 from .processes import wait_for
 
 STATE = RUN / "state.json"
 # What a bed that is up was started by; changes elsewhere are no reason to begin anew.
-_SHAPES = ("api.py", "bed.py", "cgroups.py", "components.py", "configuration.py", "disguise.py", "init.py", "node.py", "users.py")
+_SHAPES = ("cgroups.py", "components.py", "configuration.py", "disguise.py", "init.py", "node.py", "users.py")
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def shell_lines() -> str:
 def _prepare(options: Options) -> None:
     machine.install_packages()
     build.build(options.kuberay)
+    base()
 
 
 def _load(flavours: tuple[str, ...]) -> None:
@@ -167,11 +169,11 @@ def _advertise(gpus: int) -> None:
 
 
 def _end() -> None:
-    if node.birth() is not None:
+    if COMPONENTS["containerd"].runs:
         COMPONENTS["kubelet"].kill()  # or it would start anew what is ended here
-        if COMPONENTS["containerd"].runs:
+        with suppress(TestbedError):  # the next bed sweeps again
             containers.sweep()
-            COMPONENTS["containerd"].stop()
+        COMPONENTS["containerd"].stop()
     node.end()
     build.remove(RUN)
 

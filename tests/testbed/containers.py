@@ -10,11 +10,12 @@ from . import oci
 from .components import COMPONENTS
 from .configuration import SOCKET
 from .places import TestbedError
+from .processes import wait_for
 
 
 def ctr(*arguments: str) -> str:
     """What containerd answers, in the namespace that Kubernetes uses."""
-    done = subprocess.run(_ctr(*arguments), capture_output=True, text=True, check=False)
+    done = _quietly(*arguments)
     if done.returncode:
         raise TestbedError(f"ctr {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
@@ -22,12 +23,23 @@ def ctr(*arguments: str) -> str:
 
 def sweep() -> bool:
     """Remove every container with what it wrote; whether there were any."""
-    containers = ctr("containers", "list", "--quiet").split()
-    if tasks := ctr("tasks", "list", "--quiet").split():
-        ctr("tasks", "delete", "--force", *tasks)
-    if containers:
-        ctr("containers", "delete", *containers)
-    return bool(containers)
+    left = _kept()
+
+    def none_is_left() -> bool:
+        # Kubernetes' part of containerd clears up at the same time, so that one or another is gone when its turn comes.
+        for kind, names in _kept().items():
+            _quietly(kind, "delete", *(["--force"] if kind == "tasks" else []), *names)
+        return not _kept()
+
+    if left:
+        wait_for("the end of the containers", none_is_left, 30)
+    return bool(left)
+
+
+def _kept() -> dict[str, list[str]]:
+    """Tasks, which run, and containers, which are what ran; nothing where there are none."""
+    found = {kind: ctr(kind, "list", "--quiet").split() for kind in ("tasks", "containers")}
+    return {kind: names for kind, names in found.items() if names}
 
 
 def start() -> None:
@@ -61,6 +73,10 @@ def name_image(known: str, name: str) -> None:
 def forget(*names: str) -> None:
     if names:
         ctr("images", "remove", *names)
+
+
+def _quietly(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(_ctr(*arguments), capture_output=True, text=True, check=False)
 
 
 def _ctr(*arguments: str) -> list[str]:

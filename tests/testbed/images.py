@@ -59,10 +59,12 @@ def load(flavour: str) -> None:
         print(f"Making the {flavour} image, {name(flavour)} …", flush=True)
         folder = CACHE / f"image-{flavour}"
         remove(folder)
-        _install(folder / "venv", packages)
-        _link(folder / "links")
-        containers.import_image(kept, _layers(folder), _config())
-        remove(folder)
+        try:
+            _install(folder / "venv", packages)
+            _link(folder / "links")
+            containers.import_image(kept, _layers(folder), _config())
+        finally:
+            remove(folder)
         containers.forget(*(other for other in known if other.rpartition(":")[0] == kept.rpartition(":")[0]))
     containers.name_image(kept, name(flavour))
     # Also under the name that is the product's default, which it stands for here.
