@@ -23,6 +23,7 @@ _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1
 _CHUNK = 2**18
 _TRIES, _AGAIN_S = 2, 0.2
+_LAST_WORDS_S = 1.0
 
 
 @asynccontextmanager
@@ -52,15 +53,18 @@ class _Carried:
         assert task is not None
         self._tasks.add(task)
         try:
-            await self._carry(reader, writer)
-        except asyncio.CancelledError:
-            pass  # the tunnel is closed; nobody waits for this task
+            if await self._carry(reader, writer):
+                writer.close()  # what has come is handed on before
+                await asyncio.wait_for(writer.wait_closed(), _LAST_WORDS_S)
+        except (asyncio.CancelledError, OSError, TimeoutError):
+            pass  # the tunnel is closed, or whoever asked has gone; nobody waits for this task
         finally:
             self._tasks.discard(task)
             # Reset, not closed: whoever waits for an answer learns at once that there will be none.
             writer.transport.abort()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether there was somebody to talk to."""
         import aiohttp
 
         for tries_left in reversed(range(_TRIES)):
@@ -69,12 +73,12 @@ class _Carried:
                 path = PODS.path(await self._api.namespace(), self._pod, "portforward")
                 async with self._api.websocket(path, {"ports": str(self._port)}, _PROTOCOL) as socket:
                     await _pump(socket, reader, writer)
-                return
+                return True
             except (KubeRayError, aiohttp.ClientError, OSError):
                 self._pod = ""  # it is gone, or cannot be reached now
-                if not tries_left:
-                    return
-                await asyncio.sleep(_AGAIN_S)
+                if tries_left:
+                    await asyncio.sleep(_AGAIN_S)
+        return False
 
     async def close(self) -> None:
         tasks = [*self._tasks]
@@ -110,6 +114,8 @@ async def _pump(socket: aiohttp.ClientWebSocketResponse, reader: asyncio.StreamR
     ways = [asyncio.ensure_future(up()), asyncio.ensure_future(down())]
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        if ways[0].done():  # there is no way to tell the pod that no more will come; it may be in the middle of its answer
+            await asyncio.wait([ways[1]], timeout=_LAST_WORDS_S)
     finally:
         for way in ways:
             way.cancel()

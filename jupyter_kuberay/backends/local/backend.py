@@ -43,14 +43,14 @@ class LocalBackend(Backend):
 
             data_dir = Path(jupyter_data_dir()) / "kuberay"
         self.store = Store(Path(data_dir))
-        self._settings = {"head_memory": head_memory, "worker_memory": worker_memory}
+        self.needs = {"head_memory": head_memory, "worker_memory": worker_memory}
 
     async def create(self, bundle: Bundle) -> Observation:
         return await asyncio.to_thread(self._create, bundle)
 
     def _create(self, bundle: Bundle) -> Observation:
         token, maps = _token(bundle.secret), {each["metadata"]["name"]: _files(each) for each in bundle.config_maps}
-        local = self._settings if bundle.resource["kind"] != "ControllerRevision" else None
+        local = self.needs if bundle.resource["kind"] != "ControllerRevision" else None
         kept = self.store.create(bundle.resource, token=token, config_maps=maps, local=local)
         try:
             self._see_to(kept)

@@ -41,7 +41,7 @@ def _machine(backend: LocalBackend) -> Answers:
         temporary_dir=str(store.bell.folder),
         temporary=_temporary(store.bell.folder),
         memory=available_memory(),
-        **backend._settings,
+        **backend.needs,
         proc=(_PROC / "self" / "environ").exists(),
         ray="",
         ports=_ports(),

@@ -136,8 +136,11 @@ def test_what_is_missing_is_said_before_anything_is_started(kuberay: CommandLine
     assert set(uids(kuberay)) == before
 
 
-def test_a_run_folder_that_cannot_be_written_is_said_before_anything_is_started(kuberay: CommandLine, tmp_path: Path) -> None:
-    (tmp_path / "run").write_text("a file stands here")  # unlike rights, this stops root too
-    with demo(kuberay, tmp_path, "") as process:
+def test_a_run_folder_that_cannot_be_written_is_said_before_anything_is_started(kuberay: CommandLine, write: Write, tmp_path: Path) -> None:
+    before = set(uids(kuberay))
+    write("1_look", "print(1)")
+    (tmp_path / "file").write_text("no folder can be below: unlike rights, this stops root too")
+    with demo(kuberay, tmp_path, "1_look", "--run-dir", str(tmp_path / "file" / "run")) as process:
         _, said = process.communicate()
-    assert process.returncode == 1 and "--run-dir" in said
+    assert process.returncode == 1 and "cannot be written" in said and "--run-dir" in said
+    assert set(uids(kuberay)) == before
