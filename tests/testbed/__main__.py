@@ -16,6 +16,8 @@ CLUSTER = "JUPYTER_KUBERAY_TEST_CLUSTER"
 
 def main() -> int:
     arguments = _parser().parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # so that what was begun is cleared away
     try:
         return int(arguments.run(arguments) or 0)
     except Missing as missing:
@@ -24,6 +26,8 @@ def main() -> int:
     except TestbedError as error:
         print(f"testbed: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _parser() -> argparse.ArgumentParser:
