@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +108,7 @@ def bob(people: Callable[[str], Person]) -> Person:
 @pytest.fixture(scope="session")
 def image() -> str:
     """An image with this Ray and this Python, which the cluster has or can pull."""
-    minor = "".join(platform.python_version_tuple()[:2])
-    default = images.name("light") if ON_TESTBED else f"rayproject/ray:{version('ray')}-py{minor}"
-    return os.environ.get("JUPYTER_KUBERAY_TEST_IMAGE") or default
+    return os.environ.get("JUPYTER_KUBERAY_TEST_IMAGE") or (images.name("light") if ON_TESTBED else images.public_name())
 
 
 @pytest.fixture(scope="session")

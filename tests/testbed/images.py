@@ -36,6 +36,11 @@ def name(flavour: str) -> str:
     return f"docker.io/library/{_short_name(flavour)}"
 
 
+def public_name() -> str:
+    """Of the image that others publish, with the same Ray and Python."""
+    return f"rayproject/{_short_name('light')}"
+
+
 def _short_name(flavour: str) -> str:
     suffix = "" if flavour == "light" else f"-{flavour}"
     return f"ray:{ray_version()}-py{_MINOR.replace('.', '')}{suffix}"

@@ -37,9 +37,11 @@ def test_what_is_no_linux_is_told_so(monkeypatch):
 
 
 def test_the_cluster_of_the_current_context_needs_neither_root_nor_go(tmp_path):
-    code = "import sys; sys.exit(7)"
-    done = run("run", "--", sys.executable, "-c", code, PATH="", XDG_CACHE_HOME=str(tmp_path), JUPYTER_KUBERAY_TEST_CLUSTER="current")
-    assert (done.returncode, done.stderr) == (7, "")
+    code = "import os, sys; print(os.environ['JUPYTER_KUBERAY_TEST_IMAGE']); sys.exit(7)"
+    told = {"PATH": "", "XDG_CACHE_HOME": str(tmp_path), "JUPYTER_KUBERAY_TEST_CLUSTER": "current", "JUPYTER_KUBERAY_TEST_IMAGE": ""}
+    done = run("run", "--", sys.executable, "-c", code, **told)
+    assert (done.returncode, done.stdout, done.stderr) == (7, f"rayproject/{images.name('light').rpartition('/')[2]}\n", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cluster_that_is_neither_is_refused():
