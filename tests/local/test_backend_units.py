@@ -17,6 +17,7 @@ import pytest
 
 from jupyter_kuberay.backends.local import LocalBackend, gpus, leases, ports
 from jupyter_kuberay.backends.local.bell import Bell
+from jupyter_kuberay.backends.local.dashboard import forking
 from jupyter_kuberay.backends.local.files import is_held, read_json, try_lock, write_json
 from jupyter_kuberay.backends.local.nodes import LOOPBACK
 from jupyter_kuberay.backends.local.processes import MARK, Birth, boot_id, end_now, marked, send
@@ -413,6 +414,31 @@ def test_where_the_grammar_is_not_installed_it_stays_so():
     code = f"import sys; sys.path[:] = [{str(shim)!r}, *[p for p in sys.path if 'site-packages' not in p]]; import rfc3987_syntax"
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "ImportError: No module named 'rfc3987_syntax'" in done.stderr
+
+
+def test_rays_dashboard_is_made_one_that_forks_and_what_is_none_stays():
+    plain = ["python", "/site/ray/dashboard/dashboard.py", "--port=1"]
+    assert forking(plain) == ["python", "-P", "-m", "jupyter_kuberay.backends.local.dashboard", *plain[1:]]
+    for other in (["python", "-m", "memray", "run", *plain[1:]], ["python", "-u", "/site/ray/_private/log_monitor.py"], ["dashboard"]):
+        assert forking(other) == other
+
+
+def test_what_the_dashboard_forks_has_imported_all_of_its_modules():
+    code = """
+import sys
+from jupyter_kuberay.backends.local import dashboard
+import ray.dashboard
+from pathlib import Path
+names = dashboard._modules(Path(ray.dashboard.__file__).parent)
+for name in names: __import__(name)
+from ray.dashboard import utils
+from ray.dashboard.subprocesses.module import SubprocessModule
+before = set(sys.modules)
+found = utils.get_all_modules(SubprocessModule)
+print(len(found) > 5, sorted({each.__module__ for each in found} - before), len(list(Path("/proc/self/task").iterdir())))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "True [] 1\n", "and started no thread, which a fork would lose"
 
 
 def test_the_supervisor_loads_nothing_heavy_before_ray_starts():

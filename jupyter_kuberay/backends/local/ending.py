@@ -14,11 +14,14 @@ GRACE_S = 3.0
 
 
 async def end_politely(mark: str, leaders: Sequence[int], grace: float = GRACE_S) -> None:
-    """SIGTERM to each `ray start`, and after ``grace`` seconds SIGKILL to all that carry ``mark``."""
+    """SIGTERM to each `ray start`, and when these are done, or after ``grace`` seconds, SIGKILL to all that carry ``mark``.
+
+    A `ray start` ends its processes first and itself last; parts of the dashboard look for its end only once a second.
+    """
     for pid in leaders:
         send(pid, mark, signal.SIGTERM)
     deadline = time.monotonic() + grace
-    while marked(mark) and time.monotonic() < deadline:
+    while not set(leaders).isdisjoint(marked(mark)) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     await asyncio.to_thread(end_now, mark)
 

@@ -11,16 +11,66 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+# Commands of `ray` that are imported with it, take longer than all the rest, and are no part of `ray start`.
+_OTHERS = ("ray.dashboard.modules.job.cli", "ray.serve.scripts", "ray.util.state.state_cli")
 
 
 def main(parent: int, gate: str, arguments: list[str]) -> None:
     _end_with(parent)
-    from ray.scripts.scripts import main as ray
-
+    ray = _ray()
+    if gate == "gated":
+        _name_files_by_process()
+    elif sys.platform == "linux":
+        _fork_the_dashboard()
     if gate == "gated" and sys.stdin.readline() != "go\n":
         sys.exit("Its turn did not come.")
     sys.argv = ["ray", *arguments]
     ray()
+
+
+def _ray() -> Callable[[], None]:
+    """Ray's command line, which does without a command that cannot be imported."""
+    for name in _OTHERS:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        from ray.scripts.scripts import main as ray
+    finally:
+        for name in _OTHERS:
+            del sys.modules[name]
+    return cast("Callable[[], None]", ray)
+
+
+def _name_files_by_process() -> None:
+    """Of workers that start at the same moment, two would take the first name for a socket that is free, and one would end.
+
+    Ray counts up from what there is and lets 30 s pass before it gives up. It has no option for these names.
+    """
+    from ray._private.node import Node
+
+    counted = Node._make_inc_temp
+
+    def by_process(self: Any, suffix: str = "", prefix: str = "", directory_name: str | None = None) -> Any:
+        return counted(self, f".{os.getpid()}{suffix}", prefix, directory_name)
+
+    Node._make_inc_temp = by_process
+
+
+def _fork_the_dashboard() -> None:
+    from ray._private import ray_constants, services
+
+    from jupyter_kuberay.backends.local.dashboard import forking
+
+    start = services.start_ray_process
+
+    def start_ray_process(command: list[str], process_type: str, *rest: Any, **more: Any) -> Any:
+        if process_type == ray_constants.PROCESS_TYPE_DASHBOARD:
+            command = forking(command)
+        return start(command, process_type, *rest, **more)
+
+    services.start_ray_process = start_ray_process
 
 
 def _end_with(parent: int) -> None:

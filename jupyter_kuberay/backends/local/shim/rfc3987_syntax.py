@@ -2,7 +2,7 @@
 
 `import ray` imports jsonschema, which imports rfc3987_syntax where Jupyter has installed it,
 which compiles a grammar for over a second: in each of a dozen processes, before any of them is
-ready. Hardly any of them ever checks a URI. docs/decisions/start-time.md has the numbers.
+ready. Hardly any of them ever checks a URI. docs/decisions/0032-start-time.md has the numbers.
 """
 
 from __future__ import annotations
