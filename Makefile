@@ -1,7 +1,7 @@
 # What a newcomer needs: make demo, make test, make lab. Everything else is for whoever works on it.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test test-fast lint types layers checks format coverage bench build clean \
-  testbed testbed-down test-kubernetes
+  testbed testbed-down test-kubernetes demo-kubernetes bench-kubernetes
 
 # Where this is set, every process of Ray would compile torch and pandas anew, which takes longer than what it does.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,6 +31,13 @@ test-fast: setup  ## only the tests that start nothing (seconds)
 test-kubernetes: setup  ## contract and faults on a Kubernetes: the testbed, or yours with JUPYTER_KUBERAY_TEST_CLUSTER=current
 	@JUPYTER_KUBERAY_TEST_BACKEND=kuberay $(BIN)/python -m tests.testbed run --image light $(TESTBED) -- \
 	  $(BIN)/python -m pytest tests/contract tests/kubernetes $(TESTS)
+
+demo-kubernetes: setup  ## the demo against Kubernetes, on the testbed, with an image that has torch (6 GB, made once)
+	@$(BIN)/python -m tests.testbed run --image heavy $(TESTBED) -- $(BIN)/python -m tests.kubernetes.demo $(DEMO)
+
+bench-kubernetes: setup  ## the first task, and many clusters, on the testbed beside kubectl and codeflare-sdk
+	@missed=0; for benchmark in benchmarks/kubernetes/[a-z]*.py; do \
+	  $(BIN)/python -m tests.testbed run --image light $(TESTBED) -- $(BIN)/python "$$benchmark" || missed=1; done; exit $$missed
 
 testbed: setup  ## a Kubernetes with KubeRay on this machine, which stays up (Linux, root, Go; TESTBED="--kuberay 1.5.1")
 	@$(BIN)/python -m tests.testbed up --image light $(TESTBED)

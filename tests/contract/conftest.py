@@ -29,7 +29,8 @@ MakeBackend = Callable[[], Backend]
 ROLE = Path(__file__).parents[2] / "deploy" / "role.yaml"
 
 if NAME == "kuberay":
-    from tests.kubernetes.conftest import _namespace, admin, alice, grant, image, people  # noqa: F401 - fixtures of these tests, too
+    from tests.kubernetes.conftest import admin, alice, image, people  # noqa: F401 - fixtures of these tests, too
+    from tests.kubernetes.people import grant, namespace_named
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +49,7 @@ def make_backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     os.environ["JUPYTER_KUBERAY_TEST_IMAGE"] = request.getfixturevalue("image")
     administrator, user = request.getfixturevalue("admin"), request.getfixturevalue("alice")
     namespace = f"jupyter-kuberay-contract-{uuid.uuid4().hex[:6]}"
-    administrator.create(_namespace(namespace))
+    administrator.create(namespace_named(namespace))
     administrator.create(*grant(namespace, user, yaml.safe_load(ROLE.read_text())["rules"]))
     yield lambda: KubeRayBackend(namespace=namespace, kubeconfig=str(user.kubeconfig))
     administrator.kubectl("delete", "namespace", namespace, "--timeout=180s")

@@ -11,22 +11,18 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.testbed import bed, images, node
 from tests.testbed.faults import Testbed
-from tests.testbed.users import USERS
+
+from .people import CORE, Json, Person, grant, namespace_named, of_the_testbed
 
 CLUSTER = os.environ.get("JUPYTER_KUBERAY_TEST_CLUSTER", "testbed")
 ON_TESTBED = CLUSTER == "testbed"
-CORE, RBAC = "v1", "rbac.authorization.k8s.io/v1"
-
-Json = dict[str, Any]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,30 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.path.is_relative_to(Path(__file__).parent):
                 item.add_marker(pytest.mark.skip(reason="needs a Kubernetes: make test-kubernetes"))
-
-
-@dataclass(frozen=True)
-class Person:
-    """Somebody who speaks to the API server: as whom, with what, and how a RoleBinding calls them."""
-
-    login: str
-    kubeconfig: Path
-    subject: Mapping[str, str]
-
-    def kubectl(self, *arguments: str, given: str | None = None) -> str:
-        """What kubectl prints when they call it. AssertionError when it fails, with what it says."""
-        program = shutil.which("kubectl") or str(bed.BIN / "kubectl")
-        command = [program, f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr.strip()}"
-        return done.stdout
-
-    def create(self, *things: Json) -> None:
-        self.kubectl("create", "--filename=-", given=json.dumps({"apiVersion": CORE, "kind": "List", "items": things}))
-
-    def read(self, *arguments: str) -> Json:
-        """``kubectl get`` of these, as JSON."""
-        return json.loads(self.kubectl("get", *arguments, "--output=json"))
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +40,7 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Person:
     if ON_TESTBED:
         if node.birth() is None:
             pytest.fail("The testbed is not up: make testbed.", pytrace=False)
-        return _of_the_testbed("admin")
+        return of_the_testbed("admin")
     if not shutil.which("kubectl"):
         pytest.fail("On a cluster of yours the tests need kubectl.", pytrace=False)
     kubeconfig = tmp_path_factory.mktemp("people") / "admin.kubeconfig"
@@ -87,10 +59,10 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Person:
 def people(admin: Person) -> Iterator[Callable[[str], Person]]:
     """Gives somebody who may do nothing until a test grants it, by their name."""
     if ON_TESTBED:
-        yield _of_the_testbed
+        yield of_the_testbed
         return
     namespace = f"jupyter-kuberay-people-{uuid.uuid4().hex[:6]}"
-    admin.create(_namespace(namespace))
+    admin.create(namespace_named(namespace))
     yield lambda name: _service_account(admin, namespace, name)
     admin.kubectl("delete", "namespace", namespace, "--wait=false")
 
@@ -134,7 +106,7 @@ def make_namespace(admin: Person, _namespaces: list[str]) -> Iterator[MakeNamesp
         name = f"jupyter-kuberay-test-{uuid.uuid4().hex[:8]}"
         own.append(name)
         _namespaces.append(name)
-        admin.create(_namespace(name, **labels))
+        admin.create(namespace_named(name, **labels))
         if user is not None:
             admin.create(*grant(name, user, rules))
         return name
@@ -155,21 +127,6 @@ def testbed() -> Iterator[Testbed]:
     bed.heal()
 
 
-def grant(namespace: str, user: Person, rules: Sequence[Json], name: str = "test") -> list[Json]:
-    """A Role and its binding; later changed or deleted as admin, by ``name``."""
-    reference = {"apiGroup": RBAC.partition("/")[0], "kind": "Role", "name": name}
-    metadata = {"name": name, "namespace": namespace}
-    return [
-        {"apiVersion": RBAC, "kind": "Role", "metadata": metadata, "rules": list(rules)},
-        {"apiVersion": RBAC, "kind": "RoleBinding", "metadata": metadata, "roleRef": reference, "subjects": [dict(user.subject)]},
-    ]
-
-
-def _of_the_testbed(name: str) -> Person:
-    user = USERS[name]
-    return Person(user.login, user.kubeconfig, {"apiGroup": RBAC.partition("/")[0], "kind": "User", "name": user.login})
-
-
 def _service_account(admin: Person, namespace: str, name: str) -> Person:
     """On a cluster whose users are not ours to make."""
     admin.create({"apiVersion": CORE, "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}})
@@ -181,7 +138,3 @@ def _service_account(admin: Person, namespace: str, name: str) -> Person:
     kubeconfig.write_text(json.dumps(config))
     subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
     return Person(f"system:serviceaccount:{namespace}:{name}", kubeconfig, subject)
-
-
-def _namespace(name: str, **labels: str) -> Json:
-    return {"apiVersion": CORE, "kind": "Namespace", "metadata": {"name": name, "labels": {"jupyter-kuberay-test": "true", **labels}}}

@@ -21,7 +21,7 @@ from jupyter_kuberay.loop import run_sync
 from jupyter_kuberay.spec import ClusterSpec, HeadSpec, WorkerGroup
 from jupyter_kuberay.status import ClusterStatus, Phase
 
-from .conftest import Person, _namespace, grant
+from .people import Person, grant, namespace_named
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -32,7 +32,7 @@ MINUTES = 300.0
 @pytest.fixture(scope="module")
 def client(admin: Person, alice: Person) -> Iterator[Client]:
     namespace = f"jupyter-kuberay-attach-{uuid.uuid4().hex[:6]}"
-    admin.create(_namespace(namespace))
+    admin.create(namespace_named(namespace))
     admin.create(*grant(namespace, alice, RULES))
     client = Client(KubeRayBackend(namespace=namespace, kubeconfig=str(alice.kubeconfig)), KubeRay(user="alice"))
     yield client

@@ -19,7 +19,8 @@ from jupyter_kuberay.spec import ClusterSpec, HeadSpec, WorkerGroup
 from jupyter_kuberay.status import ClusterStatus, Phase
 from tests.testbed.faults import Testbed
 
-from .conftest import MakeNamespace, Person
+from .conftest import MakeNamespace
+from .people import Person
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(300)]
 

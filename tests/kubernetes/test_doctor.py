@@ -22,7 +22,7 @@ import yaml
 from jupyter_kuberay.backends.kuberay import rights
 from jupyter_kuberay.manifest import cluster_bundle
 from jupyter_kuberay.spec import ClusterSpec
-from tests.kubernetes.conftest import Person
+from tests.kubernetes.people import Person
 from tests.testbed import node, places
 from tests.testbed.faults import Testbed
 from tests.testbed.processes import wait_for

@@ -16,7 +16,8 @@ from jupyter_kuberay.errors import Conflict, Forbidden, KubeRayError, Refused
 from jupyter_kuberay.observation import ChangeType, Kind
 from tests.contract.resources import cluster, gone, revision, service, told
 
-from .conftest import MakeNamespace, Person
+from .conftest import MakeNamespace
+from .people import Person
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(300)]
 

@@ -18,7 +18,8 @@ from tests.contract.resources import cluster, gone, until
 from tests.testbed.faults import Testbed
 from tests.testbed.places import BIN
 
-from .conftest import MakeNamespace, Person
+from .conftest import MakeNamespace
+from .people import Person
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(300)]
 

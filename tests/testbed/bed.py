@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from . import api, build, configuration, containers, images, machine, node, users
 from .base import base
-from .components import COMPONENTS
+from .components import AUDIT_LOG, COMPONENTS
 from .locks import CHANGE, USE, held
 from .places import BIN, HERE, LOGS, RUN, STORE, TestbedError
 from .processes import wait_for
@@ -116,6 +116,7 @@ def environment() -> dict[str, str]:
         "KUBECONFIG": str(users.USERS["admin"].kubeconfig),
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "JUPYTER_KUBERAY_TEST_IMAGE": images.name("light"),
+        "JUPYTER_KUBERAY_AUDIT_LOG": str(AUDIT_LOG),
     }
 
 

@@ -1,0 +1,93 @@
+"""``make demo-kubernetes``: `jupyter kuberay demo` on the testbed, by somebody who has the rights of deploy/role.yaml and no others.
+
+The run's folder is a claim in every pod and a folder here, as a notebook server on a hub shares a claim with its clusters.
+On a cluster of your own the same is a profile with such a claim, and `jupyter kuberay demo --run-dir` below its mount path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jupyter_kuberay.backends.kuberay import rights
+from tests.testbed import images
+
+from .people import Person, grant, namespace_named, of_the_testbed
+
+CLAIM, SIZE = "runs", "5Gi"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.kubernetes.demo", description=__doc__)
+    parser.add_argument("demo", nargs=argparse.REMAINDER, help="options of `jupyter kuberay demo`")
+    options = parser.parse_args().demo
+    if os.environ.get("JUPYTER_KUBERAY_TEST_CLUSTER", "testbed") != "testbed":
+        sys.exit("On a cluster of your own: jupyter kuberay demo --profile NAME --run-dir PATH, where the profile mounts a claim at PATH.")
+    # Pods run as another user; what they write lies here for whoever looks at it afterwards.
+    folder = Path(tempfile.mkdtemp(prefix="jupyter-kuberay-demo-", dir="/var/tmp"))
+    folder.chmod(0o777)
+    admin, alice = of_the_testbed("admin"), of_the_testbed("alice")
+    with _made(admin, alice, folder) as namespace, tempfile.TemporaryDirectory() as config:
+        Path(config, "jupyter_kuberay_config.json").write_text(json.dumps({"KubeRay": _config(namespace, folder)}))
+        environment = {**os.environ, "KUBECONFIG": str(alice.kubeconfig), "JUPYTER_CONFIG_DIR": config}
+        command = [str(Path(sys.executable).with_name("jupyter-kuberay")), "demo", "--run-dir", str(folder / "run"), *options]
+        code = subprocess.run(command, env=environment, check=False).returncode
+        left = admin.kubectl("get", "rayclusters,rayservices,rayjobs", "--namespace", namespace, "--output=name").split()
+        if code == 0 and left and "--keep" not in options:
+            print(f"The demo left {', '.join(left)} behind.", file=sys.stderr)
+            code = 1
+    return code
+
+
+@contextmanager
+def _made(admin: Person, alice: Person, folder: Path) -> Iterator[str]:
+    """A namespace in which alice may do what a user needs, with a claim that is ``folder``."""
+    namespace = f"jupyter-kuberay-demo-{uuid.uuid4().hex[:6]}"
+    admin.create(namespace_named(namespace))
+    try:
+        admin.create(*grant(namespace, alice, rights.rules()), *_storage(namespace, folder))
+        yield namespace
+    finally:
+        admin.kubectl("delete", "namespace", namespace, "--timeout=180s")
+        admin.kubectl("delete", "persistentvolume", namespace, "--ignore-not-found")
+
+
+def _storage(namespace: str, folder: Path) -> list[dict[str, Any]]:
+    common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    volume = {"capacity": {"storage": SIZE}, "hostPath": {"path": str(folder)}, "claimRef": {"namespace": namespace, "name": CLAIM}}
+    claim = {"volumeName": namespace, "resources": {"requests": {"storage": SIZE}}}
+    return [
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": {**common, **volume}},
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": CLAIM, "namespace": namespace},
+            "spec": {**common, **claim},
+        },
+    ]
+
+
+def _config(namespace: str, folder: Path) -> dict[str, Any]:
+    """What an administrator would set: the image with torch, and the claim in every node."""
+    volumes = [{"name": CLAIM, "mount_path": str(folder), "claim": CLAIM}]
+    node = {"cpu": "2", "memory": "4Gi", "volumes": volumes}
+    cluster = {"image": images.name("heavy"), "head": node, "worker_groups": [{"name": "workers", "replicas": 1, **node}]}
+    return {
+        "backend": "kuberay",
+        "namespace": namespace,
+        "default_profile": "demo",
+        "profiles": [{"name": "demo", "cluster": cluster}],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
