@@ -7,8 +7,8 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
-# Two lanes: tests that start Ray run one after the other in one, everything else in the other.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Three lanes: two of tests that start Ray, one after the other in each, and everything else.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadgroup
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16

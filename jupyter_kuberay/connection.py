@@ -21,6 +21,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from jupyter_kuberay import grammar
 from jupyter_kuberay.errors import Failed, Unreachable, VersionMismatch
 from jupyter_kuberay.observation import Endpoint
 from jupyter_kuberay.preflight import Answer, Versions, knock, token_metadata
@@ -91,6 +92,7 @@ class Connection:
     def _prepare(self) -> None:
         # Ray Client forks nothing, but notebooks do (`!ls`), and gRPC's fork handlers then stall or warn.
         os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+        grammar.delay()
         import ray  # noqa: F401
         from ray._private import auto_init_hook
         from ray._private.client_mode_hook import _explicitly_disable_client_mode

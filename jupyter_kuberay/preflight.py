@@ -13,6 +13,7 @@ import socket
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from jupyter_kuberay import grammar
 from jupyter_kuberay.errors import Forbidden, Unreachable, VersionMismatch
 from jupyter_kuberay.observation import Endpoint
 
@@ -83,6 +84,8 @@ def knock(endpoint: Endpoint, *, seconds: float = CONNECT_SECONDS) -> Answer:
 
 def _ping(endpoint: Endpoint, seconds: float) -> Answer:
     import grpc  # type: ignore[import-untyped]
+
+    grammar.delay()
     from ray.core.generated import ray_client_pb2, ray_client_pb2_grpc
 
     request = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)

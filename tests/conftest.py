@@ -9,15 +9,22 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
 
-STARTS_RAY = {"contract", "local"}
+STARTS_RAY, STARTS_NOTHING = ("contract/", "local/"), ("local/test_backend_",)
+# Half of the time that all of them take together. A folder or file stays in one lane: its tests share a cluster.
+SECOND_LANE = ("local/faces/", "local/test_faults", "local/test_lifecycle")
+
+
+def lane(path: str) -> str:
+    """Which of the two lanes that start Ray runs the tests in ``path``, relative to this folder."""
+    return "ray-2" if path.startswith(SECOND_LANE) else "ray-1"
 
 
 # First, because xdist reads the groups in the same hook.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One Ray cluster at a time: two cores are not enough for more."""
+    """Two lanes of Ray: in each one cluster after the other (docs/decisions/0067)."""
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in STARTS_RAY or item.get_closest_marker("ray"):
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        if (path.startswith(STARTS_RAY) and not path.startswith(STARTS_NOTHING)) or item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.ray)
-            item.add_marker(pytest.mark.xdist_group("ray"))
+            item.add_marker(pytest.mark.xdist_group(lane(path)))

@@ -416,6 +416,24 @@ def test_where_the_grammar_is_not_installed_it_stays_so():
     assert done.returncode == 1 and "ImportError: No module named 'rfc3987_syntax'" in done.stderr
 
 
+def test_in_a_kernel_import_ray_does_not_load_the_grammar_and_who_uses_it_gets_it():
+    pytest.importorskip("rfc3987_syntax")
+    code = """
+import sys
+from jupyter_kuberay import grammar
+before = sys.path[:]
+grammar.delay()
+same = sys.path == before
+import ray
+loaded = any(name.startswith("lark") for name in sys.modules)
+import jsonschema
+checked = jsonschema.FormatChecker().conforms("http://a/b", "iri"), jsonschema.FormatChecker().conforms("http:// a", "iri")
+print(loaded, same, *checked, any(name.startswith("lark") for name in sys.modules))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "False True True False True\n"
+
+
 def test_rays_dashboard_is_made_one_that_forks_and_what_is_none_stays():
     plain = ["python", "/site/ray/dashboard/dashboard.py", "--port=1"]
     assert forking(plain) == ["python", "-P", "-m", "jupyter_kuberay.backends.local.dashboard", *plain[1:]]

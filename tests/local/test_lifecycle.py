@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import pandas as pd
 import pytest
 
+from jupyter_kuberay.grammar import SHIM
 from jupyter_kuberay.lifecycle import data, evaluation, incidents, training, validation
 from jupyter_kuberay.lifecycle._run import LifecycleError, read_json
 from jupyter_kuberay.lifecycle.validation import NotGoodEnough
@@ -33,7 +34,7 @@ def on_ray() -> Iterator[None]:
     # Sockets have short paths only, so this is not below pytest's own folder.
     folder = tempfile.mkdtemp(prefix="jk-", dir="/tmp")
     kept = {name: os.environ.get(name) for name in ("PYTHONPATH", "RAY_ADDRESS")}
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    os.environ["PYTHONPATH"] = os.pathsep.join((str(SHIM), str(Path(__file__).parents[2])))  # as on a cluster on this machine
     os.environ.pop("RAY_ADDRESS", None)
     context = ray.init(address="local", num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False, configure_logging=False)
     # Ray Train looks for the cluster in other processes: it must not find somebody else's.

@@ -14,8 +14,8 @@ from jupyter_kuberay.backends.local.ports import PortBlock
 from jupyter_kuberay.backends.local.processes import MARK, spawn
 from jupyter_kuberay.backends.local.store import now
 from jupyter_kuberay.backends.local.told import Member
+from jupyter_kuberay.grammar import SHIM
 
-_SHIM = str(Path(__file__).with_name("shim"))
 _KEPT_LOGS = 50  # of nodes that ended
 
 
@@ -49,7 +49,7 @@ class Launcher:
             arguments = head_command(group, block.__getitem__, str(self.temp_dir), store)
         else:
             arguments = worker_command(group, block["gcs"], member.name, store)
-        found = environment(group, inherited(os.environ), self._own(member, block, token, simulated), self._config_map, _SHIM)
+        found = environment(group, inherited(os.environ), self._own(member, block, token, simulated), self._config_map, str(SHIM))
         if simulated and group.gpus:
             found.pop("CUDA_VISIBLE_DEVICES", None)  # Ray would count what is there
         log = self.log(member)
