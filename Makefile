@@ -23,7 +23,10 @@ lab: setup  ## JupyterLab with it
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB)
 
 test: checks  ## lint, types, layers, and all tests that need no Kubernetes
-	$(PYTEST) --cov --cov-report=term $(TESTS)
+	$(PYTEST) $(TESTS)
+
+coverage: setup  ## what the tests that start nothing reach; measuring doubles their time, so it is no part of `make test`
+	$(BIN)/python -m pytest tests/unit -n 2 --cov --cov-report=term $(TESTS)
 
 test-fast: setup  ## only the tests that start nothing (seconds)
 	$(BIN)/python -m pytest tests/unit $(TESTS)

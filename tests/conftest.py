@@ -11,7 +11,7 @@ settings.load_profile("default")
 
 STARTS_RAY, STARTS_NOTHING = ("contract/", "local/"), ("local/test_backend_",)
 # Half of the time that all of them take together. A folder or file stays in one lane: its tests share a cluster.
-SECOND_LANE = ("local/faces/", "local/test_faults", "local/test_lifecycle")
+SECOND_LANE = ("local/faces/", "local/test_faults")
 
 
 def lane(path: str) -> str:
