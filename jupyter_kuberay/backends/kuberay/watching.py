@@ -7,6 +7,7 @@ namespace, and all three run only while somebody looks.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -62,7 +63,7 @@ class Watches:
         self._kinds.clear()
 
 
-class _Shared:
+class _Shared(ABC):
     """A reflector that runs while somebody needs it, and a little longer."""
 
     def __init__(self, api: Api, place: Place, labels: str = "") -> None:
@@ -72,9 +73,11 @@ class _Shared:
         self._ending: asyncio.TimerHandle | None = None
         self._make: Callable[[], Reflector] = lambda: Reflector(api, place, labels, self.told)
 
+    @abstractmethod
     def told(self, thing: Json, there: bool) -> None:
-        raise NotImplementedError
+        """Something is there, or is gone."""
 
+    @abstractmethod
     def forget(self) -> None:
         """What was known is not kept up to date any more."""
 

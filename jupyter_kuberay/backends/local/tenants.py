@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 _SOON_S, _DISK_S = 0.1, 1.0
 
 
-class _Tenant:
+class _Tenant(ABC):
     """Keeps one resource on a cluster."""
 
     kind = ""
@@ -64,9 +65,9 @@ class _Tenant:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), None if delay == math.inf else max(delay, 0.01))
 
+    @abstractmethod
     async def _step(self, kept: Kept) -> float:
         """Take it a step on. Seconds until the next; below 0 it is done."""
-        raise NotImplementedError
 
     def _tell(self, kept: Kept, status: Json, nodes: Sequence[Json] = ()) -> None:
         self.store.write_status(self.kind, self.name, status, nodes)
