@@ -50,7 +50,9 @@ def _name_files_by_process() -> None:
     """
     from ray._private.node import Node
 
-    counted = Node._make_inc_temp
+    counted = getattr(Node, "_make_inc_temp", None)
+    if counted is None:  # a Ray that names them otherwise
+        return
 
     def by_process(self: Any, suffix: str = "", prefix: str = "", directory_name: str | None = None) -> Any:
         return counted(self, f".{os.getpid()}{suffix}", prefix, directory_name)
@@ -63,7 +65,9 @@ def _fork_the_dashboard() -> None:
 
     from jupyter_kuberay.backends.local.dashboard import forking
 
-    start = services.start_ray_process
+    start = getattr(services, "start_ray_process", None)
+    if start is None:  # a Ray that starts them otherwise
+        return
 
     def start_ray_process(command: list[str], process_type: str, *rest: Any, **more: Any) -> Any:
         if process_type == ray_constants.PROCESS_TYPE_DASHBOARD:
