@@ -207,9 +207,12 @@ class _Held:
             if self._closed:
                 raise lost(self._cluster)
             if port not in self._endpoints:
-                opening = self._stack.enter_async_context(self._reach(port))
-                self._endpoints[port] = run_sync(asyncio.wait_for(opening, seconds))
+                self._endpoints[port] = run_sync(self._open(port, seconds))
             return self._endpoints[port]
+
+    async def _open(self, port: int, seconds: float | None) -> Endpoint:
+        async with asyncio.timeout(seconds):
+            return await self._stack.enter_async_context(self._reach(port))
 
     def close(self) -> None:
         with self._lock:

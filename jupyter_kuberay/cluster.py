@@ -46,7 +46,12 @@ def default_client() -> Client:
 
 def _let_go(client: Client) -> None:
     with suppress(Exception):  # the process ends; nobody could be told
-        run_sync(asyncio.wait_for(client.close(), 2))
+        run_sync(_closed(client))
+
+
+async def _closed(client: Client) -> None:
+    async with asyncio.timeout(2):
+        await client.close()
 
 
 def client_of(backend: str = "") -> Client:

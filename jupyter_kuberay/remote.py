@@ -168,8 +168,9 @@ class Output:
     async def read(self, run: str, seconds: float = READ_SECONDS) -> tuple[list[Piece], bool]:
         """What was not read yet, waiting up to ``seconds`` for some, and whether it was the last."""
         tape = self._tape(run)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(tape.news.wait(), seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await tape.news.wait()
         if tape.ended:
             self._tapes.pop(run, None)
         return tape.take(), tape.ended

@@ -160,12 +160,14 @@ async def test_a_watch_tells_of_creation_change_and_deletion_by_others(backend: 
                     return
 
     watching = asyncio.create_task(look())
-    await asyncio.wait_for(synced.wait(), 30)
+    async with asyncio.timeout(30):
+        await synced.wait()
     await other.create(cluster(name, suspend=True))
     await other.patch(Kind.CLUSTER, name, [{"op": "add", "path": "/metadata/labels/color", "value": "red"}])
     await until(other, Kind.CLUSTER, name, lambda seen: seen.labels.get("color") == "red")
     await other.delete(Kind.CLUSTER, name)
-    await asyncio.wait_for(watching, 30)
+    async with asyncio.timeout(30):
+        await watching
     types = [change.type for change in tellings]
     assert types[:2] == [ChangeType.SYNCED, ChangeType.ADDED] and types[-1] is ChangeType.DELETED
     assert tellings[-1].seen is not None and tellings[-1].seen.labels["color"] == "red"

@@ -49,7 +49,8 @@ class Watcher:
                 self._changed.set()
 
     async def synced(self) -> None:
-        await asyncio.wait_for(self._synced.wait(), 30)
+        async with asyncio.timeout(30):
+            await self._synced.wait()
 
     async def sees(self, colors: dict[str, str], seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):

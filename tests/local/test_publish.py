@@ -231,7 +231,8 @@ async def test_an_upgrade_that_is_cancelled_is_either_in_or_not_and_says_which(s
         await task
     assert (steps[-1].phase, steps[-1].message) == ("undone", f"Revision {before.revision.number + 1} is not in.")
     task = asyncio.create_task(service(model="m9", progress=listen))
-    await asyncio.wait_for(put.wait(), 30)
+    async with asyncio.timeout(30):
+        await put.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

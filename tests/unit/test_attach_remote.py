@@ -163,7 +163,8 @@ async def test_a_reader_who_waits_is_told_at_once():
     reading = asyncio.create_task(output.read("run"))
     await asyncio.sleep(0)
     await output.write("run", [("out", "news")], False)
-    assert await asyncio.wait_for(reading, 1) == ([("out", "news")], False)
+    async with asyncio.timeout(1):
+        assert await reading == ([("out", "news")], False)
 
 
 def test_output_that_nobody_reads_is_bounded_and_what_is_left_out_is_said(monkeypatch: pytest.MonkeyPatch):

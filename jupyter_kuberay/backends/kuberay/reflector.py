@@ -73,7 +73,8 @@ class Reflector:
                 raise self.problem
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), max(left, 0.05))
+                async with asyncio.timeout(max(left, 0.05)):
+                    await self._changed.wait()
             except TimeoutError:
                 if self.problem is None and left <= 0:
                     raise Unreachable(f"The API server does not tell its {self._place.resource}.", "Try again in a moment.") from None

@@ -37,7 +37,8 @@ async def tunnel(api: Api, head: Callable[[], Awaitable[str]], port: int) -> Asy
         server.close()
         await carried.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(server.wait_closed(), 1)
+            async with asyncio.timeout(1):
+                await server.wait_closed()
 
 
 class _Carried:
@@ -55,7 +56,8 @@ class _Carried:
         try:
             if await self._carry(reader, writer):
                 writer.close()  # what has come is handed on before
-                await asyncio.wait_for(writer.wait_closed(), _LAST_WORDS_S)
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await writer.wait_closed()
         except (asyncio.CancelledError, OSError, TimeoutError):
             pass  # the tunnel is closed, or whoever asked has gone; nobody waits for this task
         finally:

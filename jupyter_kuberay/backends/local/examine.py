@@ -80,7 +80,8 @@ async def _ray() -> str | KubeRayError:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
     try:
-        said, complaint = await asyncio.wait_for(process.communicate(), _IMPORT_S)
+        async with asyncio.timeout(_IMPORT_S):
+            said, complaint = await process.communicate()
     except TimeoutError:
         return TimedOut(f"Importing Ray takes more than {_IMPORT_S:.0f} s.", "See what else this machine is busy with, and try again.")
     finally:

@@ -86,7 +86,8 @@ class Supervisor:
                 break
             delay = await self._step(kept)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), min(delay, _LOOK_S))
+                async with asyncio.timeout(min(delay, _LOOK_S)):
+                    await self._woken.wait()
         await self._end()
         loop.remove_reader(listener.fileno())
         listener.close()

@@ -63,7 +63,8 @@ class _Tenant(ABC):
                 delay = _DISK_S
             if delay >= 0:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), None if delay == math.inf else max(delay, 0.01))
+                    async with asyncio.timeout(None if delay == math.inf else max(delay, 0.01)):
+                        await self._woken.wait()
 
     @abstractmethod
     async def _step(self, kept: Kept) -> float:

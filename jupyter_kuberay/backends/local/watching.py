@@ -51,7 +51,8 @@ class _Look:
 
     async def wait(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._rang.wait(), None if hasattr(os, "pidfd_open") else _UNTOLD_S)
+            async with asyncio.timeout(None if hasattr(os, "pidfd_open") else _UNTOLD_S):
+                await self._rang.wait()
 
     async def changes(self) -> list[Change]:
         self._rang.clear()
