@@ -1,5 +1,6 @@
 """For all tests: which run side by side, and what none of them may depend on."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import settings
 # How long one example takes says more about the neighbours on this machine than about the code.
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
+
+# Whoever runs this in the background of a script has Ctrl-C ignored, in all that tests start, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STARTS_RAY, STARTS_NOTHING = ("contract/", "local/"), ("local/test_backend_",)
 # Half of the time that all of them take together. A folder or file stays in one lane: its tests share a cluster.

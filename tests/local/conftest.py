@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,20 @@ import pytest_asyncio
 from jupyter_kuberay.backends.local import LocalBackend, supervision
 from jupyter_kuberay.backends.local.processes import Birth, end_now, marked
 from jupyter_kuberay.errors import NotFound
-from jupyter_kuberay.observation import Kind
+from jupyter_kuberay.observation import Kind, Observation
 from tests.contract.resources import gone
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Iterator[Path]:
     """A data directory. Whatever a failing test leaves running is ended."""
-    folder = tmp_path / "data"
+    with ended(tmp_path / "data") as folder:
+        yield folder
+
+
+@contextmanager
+def ended(folder: Path) -> Iterator[Path]:
+    """A data directory of which nothing runs any more in the end, whatever went wrong."""
     yield folder
     store = LocalBackend(folder).store
     for kind in ("RayService", "RayJob", "RayCluster"):
@@ -37,6 +43,12 @@ def end_supervisor(birth: Birth) -> None:
 
 @pytest_asyncio.fixture
 async def backend(data_dir: Path) -> AsyncIterator[LocalBackend]:
+    async with tidied(data_dir) as backend:
+        yield backend
+
+
+@asynccontextmanager
+async def tidied(data_dir: Path) -> AsyncIterator[LocalBackend]:
     """A backend; in the end all that it made is deleted, and nothing may be left."""
     backend = LocalBackend(data_dir)
     yield backend
@@ -74,3 +86,18 @@ def in_sessions(sessions: set[int]) -> list[int]:
 def sessions_of(mark: str) -> set[int]:
     """The sessions that processes with a mark are in."""
     return {os.getsid(pid) for pid in marked(mark)}
+
+
+def uid(seen: Observation) -> str:
+    return str(seen.resource["metadata"]["uid"])
+
+
+def pids(mark: str, *words: str) -> list[int]:
+    """Processes of ours whose command line holds all ``words``."""
+    found = []
+    for pid in marked(mark):
+        with suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if all(word in command for word in words):
+                found.append(pid)
+    return found

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -18,30 +16,11 @@ from jupyter_kuberay.backends.local.files import write_json
 from jupyter_kuberay.backends.local.processes import MARK, Birth, created, marked
 from jupyter_kuberay.errors import Unreachable
 from jupyter_kuberay.observation import Kind, Observation
-from tests.contract.resources import cluster, condition, gone, is_ready, job, until
+from tests.contract.resources import cluster, condition, gone, is_ready, until
 
-from .conftest import in_sessions, sessions_of, supervisor_of
+from .conftest import in_sessions, pids, sessions_of, supervisor_of, uid
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(600)]
-
-
-def uid(seen: Observation) -> str:
-    return str(seen.resource["metadata"]["uid"])
-
-
-def pids(mark: str, *words: str) -> list[int]:
-    """Processes of ours whose command line holds all ``words``."""
-    found = []
-    for pid in marked(mark):
-        with suppress(OSError):
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if all(word in command for word in words):
-                found.append(pid)
-    return found
-
-
-def created_by(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 async def none_left(mark: str, sessions: set[int], timeout: float = 2) -> None:
@@ -54,43 +33,6 @@ async def none_left(mark: str, sessions: set[int], timeout: float = 2) -> None:
 async def up(backend: Backend, name: str, workers: int = 0) -> Observation:
     await backend.create(cluster(name, workers))
     return await until(backend, Kind.CLUSTER, name, is_ready)
-
-
-@pytest.mark.parametrize("victim", ["raylet/raylet", "launch"])
-async def test_a_killed_worker_is_ended_whole_started_again_and_said(backend: LocalBackend, victim: str):
-    seen = await up(backend, "one", workers=1)
-    worker = next(node for node in seen.nodes if node.group == "small")
-    mark = f"{uid(seen)}/{worker.name}"
-    before = set(marked(mark))
-    (pid,) = pids(mark, victim)
-    os.kill(pid, signal.SIGKILL)
-
-    def noticed(now: Observation) -> bool:
-        return any(node.name == worker.name and node.restarts == 1 for node in now.nodes)
-
-    broken = await until(backend, Kind.CLUSTER, "one", noticed)
-    assert not before & set(marked(mark)), "the rest of the node was ended"
-    again = await until(backend, Kind.CLUSTER, "one", is_ready)
-    event = next(event for event in again.events if event.reason == "BackOff")
-    assert event.about == worker.name and event.warning
-    (node,) = [node for node in broken.nodes if node.name == worker.name]
-    assert node.ready or (node.reason in ("Error", "ContainerCreating") and (not node.message or "ended" in event.message))
-    assert [node.name for node in again.nodes] == [node.name for node in seen.nodes]
-    assert condition(again, "HeadPodReady")["status"] == "True"
-
-
-async def test_a_killed_part_of_the_dashboard_comes_back(backend: LocalBackend):
-    """They are forked, which is not how Ray starts them."""
-    seen = await up(backend, "one")
-    parts = pids(uid(seen), "ray-dashboard-")
-    assert len(parts) > 5 and len({created_by(pid) for pid in parts}) == 1
-    (pid,) = pids(uid(seen), "ray-dashboard-JobHead-0")
-    os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(30):
-        while not pids(uid(seen), "ray-dashboard-JobHead-1"):
-            await asyncio.sleep(0.1)
-    await backend.create(job("asked", "echo hello", "one"))
-    await until(backend, Kind.JOB, "asked", lambda now: now.status.get("jobDeploymentStatus") == "Complete")
 
 
 async def test_a_killed_head_fails_the_cluster_with_its_last_words_and_suspending_and_resuming_mends_it(backend: LocalBackend):
@@ -206,14 +148,3 @@ async def test_what_runs_inside_a_cluster_does_not_count_as_the_cluster(backend:
     monkeypatch.setenv(MARK, "some-other-uid/head")
     await backend.create(cluster("one", suspend=True))
     assert supervisor_of(backend, "one").pid not in marked("some-other-uid")
-
-
-async def test_workers_that_start_at_once_stay_and_every_process_of_a_cluster_can_be_told_by_its_mark(backend: LocalBackend):
-    """Ray's processes rename themselves; the mark, which proves whose they are, must survive that."""
-    seen = await up(backend, "one", workers=2)
-    assert not [event for event in seen.events if event.warning], "Ray lets two of them take the same sockets"
-    sessions = sessions_of(uid(seen))
-    async with asyncio.timeout(60):
-        while not pids(uid(seen), "ray::DashboardAgent"):
-            await asyncio.sleep(0.1)
-    assert set(in_sessions(sessions)) <= set(marked(uid(seen)))

@@ -1,6 +1,6 @@
 """The images that pods of tests run: Ray in the version of constraints.txt on the Python that runs this.
 
-`light` has what Ray and the project's code on a cluster need; `heavy` has besides
+`light` has what Ray and the project's code on a cluster need, and s3fs; `heavy` has besides
 what deploy/image brings: torch, transformers. An image is kept by its content.
 """
 
@@ -24,6 +24,7 @@ from .places import BUILT, CACHE, REPOSITORY, TestbedError
 FLAVOURS = ("light", "heavy")
 # Of the project's dependencies, those that its code on a cluster imports; the rest serves notebooks and command line.
 ON_CLUSTERS = ("ray", "jinja2", "fsspec")
+STORES = "s3fs"
 IN_IMAGES = REPOSITORY / "deploy/image/requirements.txt"
 RECIPE = b"1"
 
@@ -88,7 +89,8 @@ def load_pause() -> None:
 def requirements(flavour: str) -> list[str]:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     wanted = {_package(each): each for each in project["dependencies"]}
-    return [wanted[package] for package in ON_CLUSTERS] + (IN_IMAGES.read_text().splitlines() if flavour == "heavy" else [])
+    brought = IN_IMAGES.read_text().splitlines()
+    return [wanted[package] for package in ON_CLUSTERS] + (brought if flavour == "heavy" else [STORES])
 
 
 def _package(requirement: str) -> str:
@@ -97,30 +99,30 @@ def _package(requirement: str) -> str:
 
 def _pinned(flavour: str) -> str:
     """Every package of the image with its version, a line each. Remembered, so that an image that is there needs no index."""
-    wanted, constraints = "\n".join(requirements(flavour)), _constraints(flavour)
+    wanted, constraints = "\n".join(requirements(flavour)), _constraints()
     remembered = BUILT / f"packages-{flavour}-{digest(wanted.encode(), constraints.encode(), _MINOR.encode())}"
     if not remembered.exists():
         file = BUILT / "constraints.txt"
         file.write_text(constraints)
         command = ["pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", sys.executable, "--constraint", str(file), "-"]
-        text = _uv(*command, given=wanted)
+        text = uv(*command, given=wanted)
         for other in BUILT.glob(f"packages-{flavour}-*"):
             other.unlink()
         remembered.write_text(text)
     return remembered.read_text()
 
 
-def _constraints(flavour: str) -> str:
+def _constraints() -> str:
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines(keepends=True)
     # As in deploy/image: s3fs stands on botocore, which does not take the python-dateutil that kernels have.
-    return "".join(line for line in lines if flavour != "heavy" or not line.startswith("python-dateutil=="))
+    return "".join(line for line in lines if not line.startswith("python-dateutil=="))
 
 
 def _install(folder: Path, packages: str) -> None:
     """A virtual environment that can be moved. Compiled, or every pod would do that when it starts."""
     python = Path(sys.base_prefix) / "bin" / f"python{_MINOR}"
-    _uv("venv", "--relocatable", "--no-project", "--python", str(python), str(folder))
-    _uv("pip", "install", "--python", str(folder / "bin/python"), "--no-deps", "--compile-bytecode", "--requirement", "-", given=packages)
+    uv("venv", "--relocatable", "--no-project", "--python", str(python), str(folder))
+    uv("pip", "install", "--python", str(folder / "bin/python"), "--no-deps", "--compile-bytecode", "--requirement", "-", given=packages)
 
 
 def _layers(folder: Path) -> Sequence[Layer]:
@@ -152,7 +154,7 @@ def _config() -> dict[str, object]:
     return {"User": str(UID), "WorkingDir": HOME, "Env": environment, "Cmd": ["/bin/bash"]}
 
 
-def _uv(*arguments: str, given: str = "") -> str:
+def uv(*arguments: str, given: str = "") -> str:
     environment = {**os.environ, "PYTHON": sys.executable}
     command = [str(REPOSITORY / "tools/uv"), *arguments]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, input=given, capture_output=True, text=True, check=False)

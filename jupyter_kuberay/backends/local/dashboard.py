@@ -12,11 +12,12 @@ import multiprocessing
 import os
 import runpy
 import sys
+import tempfile
 from collections.abc import Sequence
 from multiprocessing import forkserver
 from pathlib import Path
 
-_SCRIPT = os.path.join("dashboard", "dashboard.py")
+_SCRIPT, _TEMP = os.path.join("dashboard", "dashboard.py"), "--temp-dir="
 
 
 def forking(command: Sequence[str]) -> list[str]:
@@ -27,6 +28,8 @@ def forking(command: Sequence[str]) -> list[str]:
 
 def main(script: str, arguments: Sequence[str]) -> None:
     """Run Ray's script with its modules forked."""
+    # The fork server's socket goes with Ray's temporary files, however its end comes.
+    tempfile.tempdir = next((given.removeprefix(_TEMP) for given in arguments if given.startswith(_TEMP)), None)
     forkserver.set_forkserver_preload(["ray.dashboard.head", "ray.dashboard.subprocesses.module", *_modules(Path(script).parent)])
     forkserver.ensure_running()  # now, so that it imports while this process does
     from ray.dashboard.subprocesses.handle import SubprocessModuleHandle

@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import nbformat
@@ -37,6 +38,15 @@ class Said:
         return json.loads(self.out)
 
 
+class Process(subprocess.Popen[str]):
+    """One whose test may fail: then nobody waits for its end."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, trace)
+
+
 class CommandLine:
     """Runs ``jupyter kuberay`` as another process, in folders of these tests."""
 
@@ -56,14 +66,14 @@ class CommandLine:
             out, err = process.communicate()
         return Said(process.returncode, out, err)
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [SCRIPT, *words],
+    def start(self, *words: str, command: Sequence[str | Path] = (SCRIPT,), folder: Path | None = None) -> Process:
+        return Process(
+            [*command, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=self.environment,
-            cwd=self.home,
+            cwd=folder or self.home,
             stdin=subprocess.DEVNULL,
         )
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from jupyter_kuberay.backends.local.processes import marked
 
-from .conftest import CommandLine, Write
+from .conftest import CommandLine, Process, Write
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -62,13 +59,9 @@ cli.main(sys.argv[3:])
 """
 
 
-@contextmanager
-def demo(kuberay: CommandLine, folder: Path, notebooks: str, *words: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", MAIN, str(folder), notebooks, "demo", "--run-dir", str(folder / "run"), *words]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=kuberay.environment, cwd=folder, stdin=subprocess.DEVNULL
-    ) as process:
-        yield process
+def demo(kuberay: CommandLine, folder: Path, notebooks: str, *words: str) -> Process:
+    command = (sys.executable, "-c", MAIN, str(folder), notebooks)
+    return kuberay.start("demo", "--run-dir", str(folder / "run"), *words, command=command, folder=folder)
 
 
 def uids(kuberay: CommandLine) -> list[str]:

@@ -1,0 +1,86 @@
+"""kill -9 on parts of a cluster that goes on: it is mended, and said. One cluster for all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from jupyter_kuberay.backends.local import LocalBackend
+from jupyter_kuberay.backends.local.processes import marked
+from jupyter_kuberay.observation import Kind, Observation
+from tests.contract.resources import cluster, condition, is_ready, job, until
+
+from .conftest import ended, in_sessions, pids, sessions_of, tidied, uid
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalBackend]:
+    with ended(tmp_path_factory.mktemp("faults") / "data") as folder:
+        async with tidied(folder) as backend:
+            await backend.create(cluster("one", workers=2))
+            yield backend
+
+
+async def ready(backend: LocalBackend) -> Observation:
+    return await until(backend, Kind.CLUSTER, "one", is_ready)
+
+
+def created_by(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def test_workers_that_start_at_once_stay_and_every_process_of_a_cluster_can_be_told_by_its_mark(backend: LocalBackend):
+    """Ray's processes rename themselves; the mark, which proves whose they are, must survive that."""
+    seen = await ready(backend)
+    assert not [event for event in seen.events if event.warning], "Ray lets two of them take the same sockets"
+    sessions = sessions_of(uid(seen))
+    async with asyncio.timeout(60):
+        while not pids(uid(seen), "ray::DashboardAgent"):
+            await asyncio.sleep(0.1)
+    assert set(in_sessions(sessions)) <= set(marked(uid(seen)))
+
+
+@pytest.mark.parametrize("victim", ["raylet/raylet", "launch"])
+async def test_a_killed_worker_is_ended_whole_started_again_and_said(backend: LocalBackend, victim: str):
+    seen = await ready(backend)
+    worker = next(node for node in seen.nodes if node.group == "small")
+    mark = f"{uid(seen)}/{worker.name}"
+    before = set(marked(mark))
+    (pid,) = pids(mark, victim)
+    os.kill(pid, signal.SIGKILL)
+
+    def noticed(now: Observation) -> bool:
+        return any(node.name == worker.name and node.restarts == worker.restarts + 1 for node in now.nodes)
+
+    broken = await until(backend, Kind.CLUSTER, "one", noticed)
+    assert not before & set(marked(mark)), "the rest of the node was ended"
+    again = await ready(backend)
+    event = next(event for event in again.events if event.reason == "BackOff")
+    assert event.about == worker.name and event.warning
+    (node,) = [node for node in broken.nodes if node.name == worker.name]
+    assert node.ready or (node.reason in ("Error", "ContainerCreating") and (not node.message or "ended" in event.message))
+    assert [node.name for node in again.nodes] == [node.name for node in seen.nodes]
+    assert condition(again, "HeadPodReady")["status"] == "True"
+
+
+async def test_a_killed_part_of_the_dashboard_comes_back(backend: LocalBackend):
+    """They are forked, which is not how Ray starts them."""
+    seen = await ready(backend)
+    parts = pids(uid(seen), "ray-dashboard-")
+    assert len(parts) > 5 and len({created_by(pid) for pid in parts}) == 1
+    assert list(backend.store.bell.folder.glob("*/pymp-*/listener-*")), "what they leave is removed with Ray's temporary files"
+    (pid,) = pids(uid(seen), "ray-dashboard-JobHead-0")
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        while not pids(uid(seen), "ray-dashboard-JobHead-1"):
+            await asyncio.sleep(0.1)
+    await backend.create(job("asked", "echo hello", "one"))
+    await until(backend, Kind.JOB, "asked", lambda now: now.status.get("jobDeploymentStatus") == "Complete")

@@ -1,0 +1,49 @@
+"""An S3 server on this machine, which pods of the testbed reach: moto's, in an environment of its own.
+
+Not in the developers' environment: what it stands on excludes what the Kubernetes client does.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .build import digest, made
+from .images import uv
+from .places import BUILT, HOST_ADDRESS, LOGS
+from .processes import wait_for
+
+MOTO = "moto[server,s3]==5.2.5"
+PORT = 5005
+ADDRESS = f"http://{HOST_ADDRESS}:{PORT}"
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The address of an empty server, for as long as the context lasts. It takes any credentials."""
+    folder = BUILT / f"s3-{digest(MOTO.encode(), sys.version.encode())}"
+    made(folder, _install)
+    command = [str(folder / "bin/python"), "-m", "moto.server", "--host", HOST_ADDRESS, "--port", str(PORT)]
+    log = LOGS / "s3.log"
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL) as process:
+        try:
+            wait_for("The S3 server", lambda: urllib.request.urlopen(ADDRESS, timeout=5).status == 200, see=log)
+            yield ADDRESS
+        finally:
+            process.terminate()
+
+
+def put(path: str, content: bytes = b"") -> None:
+    """Put an object, as "bucket/key"; or make a bucket."""
+    request = urllib.request.Request(f"{ADDRESS}/{path}", data=content, method="PUT")
+    with urllib.request.urlopen(request, timeout=20):
+        pass
+
+
+def _install(folder: Path) -> None:
+    uv("venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(folder))
+    uv("pip", "install", "--quiet", "--python", str(folder / "bin/python"), MOTO)
