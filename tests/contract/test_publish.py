@@ -21,7 +21,7 @@ from jupyter_kuberay.spec import ClusterSpec, HeadSpec
 from jupyter_kuberay.status import JobPhase, job_status, service_status
 
 from .conftest import NAME
-from .resources import until
+from .resources import LABEL, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
@@ -162,6 +162,14 @@ async def test_the_first_revision_answers_at_the_address_that_is_given(backend, 
     assert (status.revision, status.model, status.settled) == (1, "m1", True)
 
 
+async def test_its_cluster_is_known_as_its_own(backend, first):
+    service = await backend.get(Kind.SERVICE, "tiny")
+    below = await backend.get(Kind.CLUSTER, service_status(service).cluster)
+    assert (below.labels[ORIGIN], below.labels[LABEL]) == ("tiny", "tiny")
+    (owner,) = below.resource["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["uid"]) == ("RayService", service.resource["metadata"]["uid"])
+
+
 async def test_new_weights_are_taken_over_in_place_and_no_request_fails(service, backend):
     before = await service(model="m1")
     answers, stop = Counter(), asyncio.Event()
@@ -275,7 +283,7 @@ async def test_an_application_in_the_image_is_named_by_its_import_path(service, 
 async def test_code_that_is_too_large_for_the_configuration_goes_to_an_address(service, tmp_path):
     with pytest.raises(InvalidSpec, match=r"KiB fit into.*code_store"):
         await service("large.py:app")
-    published = await service("large.py:app", model="m14", try_out=True, code_store=f"file://{tmp_path}/store")
+    published = await service("large.py:app", model="m14", code_store=f"file://{tmp_path}/store")
     assert published.revision.code == f"file://{tmp_path}/store/{published.revision.sha256}.zip"
     assert (await ask(service.url))["model"] == "m14"
 

@@ -115,6 +115,18 @@ async def test_a_job_that_is_deleted_stops(backend: Backend, running: str, fresh
             await asyncio.sleep(0.2)
 
 
+async def test_a_job_with_a_cluster_of_its_own_takes_it_along_when_it_is_done(backend: Backend, fresh: Fresh):
+    name = fresh("own")
+    await backend.create(job(name, "python -c 'print(6*7)'", shutdownAfterJobFinishes=True))
+    seen = await until(backend, Kind.JOB, name, lambda seen: seen.status.get("jobDeploymentStatus") == "Complete")
+    owned = seen.status["rayClusterName"]
+    async with asyncio.timeout(60):
+        while owned in [each.name for each in await backend.list(Kind.CLUSTER)]:
+            await asyncio.sleep(0.1)
+    assert (await backend.get(Kind.JOB, name)).status["jobStatus"] == "SUCCEEDED"
+    await gone(backend, Kind.JOB, name)
+
+
 async def test_workers_come_and_go_as_asked_and_the_cluster_sleeps_and_wakes(backend: Backend, fresh: Fresh):
     """One cluster for all of it: each start takes a while."""
     name = fresh("breathing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -101,3 +102,10 @@ def pids(mark: str, *words: str) -> list[int]:
             if all(word in command for word in words):
                 found.append(pid)
     return found
+
+
+async def none_left(mark: str, sessions: set[int], timeout: float = 2) -> None:
+    """What has just been killed needs a moment to be gone."""
+    async with asyncio.timeout(timeout):
+        while marked(mark) or in_sessions(sessions):
+            await asyncio.sleep(0.02)

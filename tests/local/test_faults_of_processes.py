@@ -10,71 +10,15 @@ import sys
 
 import pytest
 
-from jupyter_kuberay.backends.base import CLIENT_PORT, Backend
 from jupyter_kuberay.backends.local import LocalBackend, supervision
 from jupyter_kuberay.backends.local.files import write_json
 from jupyter_kuberay.backends.local.processes import MARK, Birth, created, marked
-from jupyter_kuberay.errors import Unreachable
 from jupyter_kuberay.observation import Kind, Observation
-from tests.contract.resources import cluster, condition, gone, is_ready, until
+from tests.contract.resources import cluster, condition, gone, until
 
-from .conftest import in_sessions, pids, sessions_of, supervisor_of, uid
+from .conftest import none_left, pids, sessions_of, supervisor_of, uid
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(600)]
-
-
-async def none_left(mark: str, sessions: set[int], timeout: float = 2) -> None:
-    """What has just been killed needs a moment to be gone."""
-    async with asyncio.timeout(timeout):
-        while marked(mark) or in_sessions(sessions):
-            await asyncio.sleep(0.02)
-
-
-async def up(backend: Backend, name: str, workers: int = 0) -> Observation:
-    await backend.create(cluster(name, workers))
-    return await until(backend, Kind.CLUSTER, name, is_ready)
-
-
-async def test_a_killed_head_fails_the_cluster_with_its_last_words_and_suspending_and_resuming_mends_it(backend: LocalBackend):
-    seen = await up(backend, "one", workers=1)
-    ports, sessions = seen.status["endpoints"], sessions_of(uid(seen))
-    (pid,) = pids(f"{uid(seen)}/one-head", "gcs_server")
-    os.kill(pid, signal.SIGKILL)
-    failed = await until(backend, Kind.CLUSTER, "one", lambda now: now.status.get("state") == "failed")
-    await none_left(uid(seen), sessions)
-    told = condition(failed, "HeadPodReady")
-    assert told["status"] == "False" and told["reason"] == "HeadFailed" and "gcs_server" in told["message"]
-    assert failed.status["reason"] == told["message"] and not any(node.ready for node in failed.nodes)
-    assert supervisor_of(backend, "one").alive
-    with pytest.raises(Unreachable):
-        async with backend.reach("one", CLIENT_PORT):
-            pass
-
-    # At once one after the other, as a person would: nobody waits in between.
-    await backend.patch(Kind.CLUSTER, "one", [{"op": "add", "path": "/spec/suspend", "value": True}])
-    await backend.patch(Kind.CLUSTER, "one", [{"op": "replace", "path": "/spec/suspend", "value": False}])
-    again = await until(backend, Kind.CLUSTER, "one", is_ready)
-    assert again.status["endpoints"] == ports, "on the same ports"
-    assert "reason" not in again.status and again.status["state"] == "ready"
-
-
-async def test_a_killed_supervisor_is_noticed_at_the_next_look_its_processes_are_ended_and_a_patch_mends_it(backend: LocalBackend):
-    seen = await up(backend, "one", workers=1)
-    birth, sessions = supervisor_of(backend, "one"), sessions_of(uid(seen))
-    os.kill(birth.pid, signal.SIGKILL)
-    async with asyncio.timeout(10):
-        while created(birth.pid):
-            await asyncio.sleep(0.01)
-    found = await backend.get(Kind.CLUSTER, "one")
-    await none_left(uid(seen), sessions)
-    told = condition(found, "HeadPodReady")
-    assert found.status["state"] == "failed" and told["reason"] == "SupervisorDied" and str(birth.pid) in told["message"]
-    assert found.events[0].reason == "SupervisorDied" and {node.reason for node in found.nodes} == {"SupervisorDied"}
-    assert not list(backend.store.bell.folder.glob("*/session*")), "Ray's temporary files are gone"
-
-    await backend.patch(Kind.CLUSTER, "one", [{"op": "add", "path": "/spec/suspend", "value": True}])
-    await backend.patch(Kind.CLUSTER, "one", [{"op": "replace", "path": "/spec/suspend", "value": False}])
-    await until(backend, Kind.CLUSTER, "one", is_ready)
 
 
 async def test_the_death_of_a_supervisor_wakes_who_watches(backend: LocalBackend):

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from jupyter_kuberay.backends.base import CLIENT_PORT
 from jupyter_kuberay.backends.local import LocalBackend
-from jupyter_kuberay.backends.local.processes import marked
+from jupyter_kuberay.backends.local.processes import created, marked
+from jupyter_kuberay.errors import Unreachable
 from jupyter_kuberay.observation import Kind, Observation
 from tests.contract.resources import cluster, condition, is_ready, job, until
 
-from .conftest import ended, in_sessions, pids, sessions_of, tidied, uid
+from .conftest import ended, in_sessions, none_left, pids, sessions_of, supervisor_of, tidied, uid
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -84,3 +86,46 @@ async def test_a_killed_part_of_the_dashboard_comes_back(backend: LocalBackend):
             await asyncio.sleep(0.1)
     await backend.create(job("asked", "echo hello", "one"))
     await until(backend, Kind.JOB, "asked", lambda now: now.status.get("jobDeploymentStatus") == "Complete")
+
+
+async def test_a_killed_head_fails_the_cluster_with_its_last_words_and_suspending_and_resuming_mends_it(backend: LocalBackend):
+    seen = await ready(backend)
+    ports, sessions = seen.status["endpoints"], sessions_of(uid(seen))
+    (pid,) = pids(f"{uid(seen)}/one-head", "gcs_server")
+    os.kill(pid, signal.SIGKILL)
+    failed = await until(backend, Kind.CLUSTER, "one", lambda now: now.status.get("state") == "failed")
+    await none_left(uid(seen), sessions)
+    told = condition(failed, "HeadPodReady")
+    assert told["status"] == "False" and told["reason"] == "HeadFailed" and "gcs_server" in told["message"]
+    assert failed.status["reason"] == told["message"] and not any(node.ready for node in failed.nodes)
+    assert supervisor_of(backend, "one").alive
+    with pytest.raises(Unreachable):
+        async with backend.reach("one", CLIENT_PORT):
+            pass
+
+    # At once one after the other, as a person would: nobody waits in between.
+    fewer = {"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": 1}
+    await backend.patch(Kind.CLUSTER, "one", [{"op": "add", "path": "/spec/suspend", "value": True}, fewer])
+    await backend.patch(Kind.CLUSTER, "one", [{"op": "replace", "path": "/spec/suspend", "value": False}])
+    again = await until(backend, Kind.CLUSTER, "one", is_ready)
+    assert again.status["endpoints"] == ports, "on the same ports"
+    assert "reason" not in again.status and again.status["state"] == "ready"
+
+
+async def test_a_killed_supervisor_is_noticed_at_the_next_look_its_processes_are_ended_and_a_patch_mends_it(backend: LocalBackend):
+    seen = await ready(backend)
+    birth, sessions = supervisor_of(backend, "one"), sessions_of(uid(seen))
+    os.kill(birth.pid, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while created(birth.pid):
+            await asyncio.sleep(0.01)
+    found = await backend.get(Kind.CLUSTER, "one")
+    await none_left(uid(seen), sessions)
+    told = condition(found, "HeadPodReady")
+    assert found.status["state"] == "failed" and told["reason"] == "SupervisorDied" and str(birth.pid) in told["message"]
+    assert found.events[0].reason == "SupervisorDied" and {node.reason for node in found.nodes} == {"SupervisorDied"}
+    assert not list(backend.store.bell.folder.glob("*/session*")), "Ray's temporary files are gone"
+
+    await backend.patch(Kind.CLUSTER, "one", [{"op": "add", "path": "/spec/suspend", "value": True}])
+    await backend.patch(Kind.CLUSTER, "one", [{"op": "replace", "path": "/spec/suspend", "value": False}])
+    await until(backend, Kind.CLUSTER, "one", is_ready)
