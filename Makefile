@@ -1,7 +1,7 @@
 # What a newcomer needs: make demo, make test, make lab. Everything else is for whoever works on it.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test test-fast lint types layers checks format coverage bench build clean \
-  testbed testbed-down test-kubernetes demo-kubernetes bench-kubernetes
+  testbed testbed-down test-kubernetes test-kubernetes-all demo-kubernetes bench-kubernetes
 
 # Where this is set, every process of Ray would compile torch and pandas anew, which takes longer than what it does.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,9 +31,14 @@ coverage: setup  ## what the tests that start nothing reach; measuring doubles t
 test-fast: setup  ## only the tests that start nothing (seconds)
 	$(BIN)/python -m pytest tests/unit $(TESTS)
 
+ON_KUBERNETES = JUPYTER_KUBERAY_TEST_BACKEND=kuberay $(BIN)/python -m tests.testbed run --image light $(TESTBED) -- \
+  $(BIN)/python -m pytest tests/contract tests/kubernetes
+
 test-kubernetes: setup  ## contract and faults on a Kubernetes: the testbed, or yours with JUPYTER_KUBERAY_TEST_CLUSTER=current
-	@JUPYTER_KUBERAY_TEST_BACKEND=kuberay $(BIN)/python -m tests.testbed run --image light $(TESTBED) -- \
-	  $(BIN)/python -m pytest tests/contract tests/kubernetes $(TESTS)
+	@$(ON_KUBERNETES) -m "not slow" $(TESTS)
+
+test-kubernetes-all: setup  ## the same, with the faults that take minutes
+	@$(ON_KUBERNETES) $(TESTS)
 
 demo-kubernetes: setup  ## the demo against Kubernetes, on the testbed, with an image that has torch (6 GB, made once)
 	@$(BIN)/python -m tests.testbed run --image heavy $(TESTBED) -- $(BIN)/python -m tests.kubernetes.demo $(DEMO)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jupyter_kuberay.accelerators import NVIDIA, TPU, is_counted_by_kuberay
+
 Json = dict[str, Any]
 
 HEAD = "head"
@@ -44,7 +46,7 @@ class Group:
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: Mapping[str, str] = field(default_factory=dict)  # mount path to ConfigMap
     options: Mapping[str, str] = field(default_factory=dict)
-    gpu_resource: str = "nvidia.com/gpu"
+    gpu_resource: str = NVIDIA
 
 
 def head_group(spec: Json) -> Group:
@@ -57,7 +59,7 @@ def worker_groups(spec: Json) -> list[Group]:
     groups = []
     for group in spec.get("workerGroupSpecs") or []:
         wanted = 0 if group.get("suspend") else max(int(group.get("replicas") or 0), int(group.get("minReplicas") or 0))
-        if most := group.get("maxReplicas"):
+        if (most := group.get("maxReplicas")) is not None:
             wanted = min(wanted, int(most))
         groups.append(_group(group["groupName"], wanted * int(group.get("numOfHosts") or 1), group))
     return groups
@@ -72,7 +74,7 @@ def _group(name: str, replicas: int, spec: Json) -> Group:
     limits, requests = asked.get("limits") or {}, asked.get("requests") or {}
     cpus = params.get("num-cpus") or own.pop("CPU", None) or limits.get("cpu") or requests.get("cpu")
     memory = params.get("memory") or own.pop("memory", None) or limits.get("memory")
-    gpu_resource = next((key for key in limits if key.endswith("gpu")), "nvidia.com/gpu")
+    gpu_resource = next((key for key in limits if is_counted_by_kuberay(key) and key != TPU), NVIDIA)
     gpus = params.get("num-gpus") or own.pop("GPU", None) or limits.get(gpu_resource) or 0
     resources = {key: quantity(value) for key, value in own.items() if key not in ("CPU", "memory", "GPU")}
     if "resources" in params:
