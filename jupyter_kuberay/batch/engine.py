@@ -5,6 +5,7 @@ Imported only when a notebook runs, because papermill takes a second to import.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Coroutine, Mapping
@@ -144,9 +145,19 @@ def _finish(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 async def _ended(kernel: AsyncKernelManager, client: PapermillNotebookClient) -> None:
+    # nbclient leaves them when it is interrupted: one would find the kernel dead, and say so in a traceback that nobody asked for.
+    left = [task for task in asyncio.all_tasks() if _belongs_to(client, task)]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
     if kernel.has_kernel:
         # This interrupts first: a cell that waits for the cluster passes that on, so that what it started there ends.
         await kernel.shutdown_kernel()
     if client.kc is not None:
         client.kc.stop_channels()
     await kernel.cleanup_resources()
+
+
+def _belongs_to(client: PapermillNotebookClient, task: asyncio.Task[Any]) -> bool:
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return frame is not None and frame.f_locals.get("self") is client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -187,13 +188,28 @@ def test_a_parameter_that_the_notebook_lacks_is_named_with_those_that_it_has(kub
     assert "no parameter z" in said.err and "It has: x." in said.err
 
 
+# nbclient looks every second whether the kernel lives: here it has the time to find it dead.
+ENDS_SLOWLY = """
+import asyncio
+from jupyter_client.manager import AsyncKernelManager
+end = AsyncKernelManager.cleanup_resources
+async def slowly(self, restart=False):
+    await asyncio.sleep(1.5)
+    await end(self, restart)
+AsyncKernelManager.cleanup_resources = slowly
+from jupyter_kuberay.faces.cli import main
+main()
+"""
+
+
 def test_ctrl_c_while_a_cell_runs_ends_the_kernel_and_keeps_its_output(
     alice: Said, kuberay: CommandLine, write: Write, tmp_path: Path
 ) -> None:
     cell = "import os, time\nprint(os.getpid(), flush=True)\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)"
     notebook = write("long", cell)
     out = tmp_path / "out.ipynb"
-    with kuberay.start("run", str(notebook), "--cluster", NAME, "--out", str(out)) as process:
+    command = (sys.executable, "-c", ENDS_SLOWLY)
+    with kuberay.start("run", str(notebook), "--cluster", NAME, "--out", str(out), command=command) as process:
         pid = int(_content(tmp_path / "pid"))
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
