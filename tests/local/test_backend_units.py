@@ -372,6 +372,23 @@ def test_ours_is_what_carries_the_mark_and_nothing_else_is_ever_signalled():
             process.wait()
 
 
+def test_what_lost_the_mark_is_ended_with_the_session_that_one_of_ours_began():
+    """As in the moment in which a process becomes another program."""
+    code = "import os, subprocess, sys; child = subprocess.Popen(['sleep', '60'], env={}); print(child.pid, flush=True); child.wait()"
+    environment = {**os.environ, MARK: "uid-2/head"}
+    outsider = start()
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as leader:
+        assert leader.stdout is not None
+        child = Birth.of(int(leader.stdout.readline()))
+        assert child.alive and child.pid not in marked("uid-2")
+        assert end_now("uid-2") == 2 and not child.alive
+    assert outsider.poll() is None
+    outsider.kill()
+    outsider.wait()
+
+
 def test_a_later_process_with_the_same_id_is_another_one():
     process = start()
     birth = Birth.of(process.pid)

@@ -2,8 +2,8 @@
 
 Every process of a node carries the node's mark in its environment, and hands it on to
 what it starts. A mark holds the resource's random uid, so whoever carries it is provably
-ours: a reused process id, or a restart of the machine, cannot fool it. Only a supervisor
-also ends what descends from it; else nothing without the mark is ever signalled.
+ours: a reused process id, or a restart of the machine, cannot fool it. Only what is in
+a session that one of these began, or descends from a supervisor, is ended without it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,19 @@ def _mark_of(pid: int) -> str:
 
 def send(pid: int, mark: str, what: signal.Signals) -> bool:
     """Signal a process if it carries ``mark``, and no other that has its id a moment later."""
+    return _send(pid, lambda: _carries(pid, mark), what)
+
+
+def _send(pid: int, is_ours: Callable[[], bool], what: signal.Signals) -> bool:
     with suppress(ProcessLookupError, PermissionError):
         if not hasattr(os, "pidfd_open"):
-            if _carries(pid, mark):
+            if is_ours():
                 os.kill(pid, what)
                 return True
             return False
         descriptor = os.pidfd_open(pid)
         try:
-            if _carries(pid, mark):
+            if is_ours():
                 signal.pidfd_send_signal(descriptor, what)
                 return True
         finally:
@@ -136,17 +140,37 @@ def send(pid: int, mark: str, what: signal.Signals) -> bool:
 
 
 def end_now(mark: str, patience: float = 5.0) -> int:
-    """Kill all that carry ``mark`` and wait until none is left. How many there were."""
+    """Kill all that carry ``mark``, and all of the sessions that one of these leads, and wait until none is left. How many there were.
+
+    In the moment in which it becomes another program, a process carries nothing. It is still in its session, and no
+    session goes by the id of an earlier one that has members.
+    """
     ended: dict[int, str] = {}
+    leaders: dict[int, str] = {}
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         found = marked(mark)
+        leaders |= {pid: birth for pid in found if _session(pid) == pid and (birth := created(pid))}
         ended |= {pid: birth for pid in found if (birth := created(pid)) and send(pid, mark, signal.SIGKILL)}
+        others = [pid for pid in _own() if pid not in ended and _led(pid, leaders)] if leaders else []
+        ended |= {pid: birth for pid in others if (birth := created(pid)) and _send(pid, partial(_led, pid, leaders), signal.SIGKILL)}
         # One that is ending has lost its mark already, and still holds its ports.
         if not found and not any(created(pid) == birth for pid, birth in ended.items()):
             break
         time.sleep(0.01)  # nothing tells when
     return len(ended)
+
+
+def _session(pid: int) -> int:
+    with suppress(OSError):
+        return os.getsid(pid)
+    return -1
+
+
+def _led(pid: int, leaders: Mapping[int, str]) -> bool:
+    """Whether it is in the session of one of these, which lives or is gone."""
+    session = _session(pid)
+    return session in leaders and created(session) in ("", leaders[session])
 
 
 def end_descendants(patience: float = 5.0) -> int:
