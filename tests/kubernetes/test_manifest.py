@@ -28,7 +28,7 @@ APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 class CommandLine:
     def __init__(self, person: Person, namespace: str, image: str, folder: Path) -> None:
-        profile = {"name": "small", "cluster": {"image": image, "head": {"cpu": "500m", "memory": "1Gi"}}}
+        profile = {"name": "small", "cluster": {"image": image, "head": {"cpu": "1", "memory": "2Gi"}}}
         settings = {"backend": "kuberay", "namespace": namespace, "profiles": [profile], "default_profile": "small"}
         (folder / "jupyter_kuberay_config.json").write_text(json.dumps({"KubeRay": settings}))
         self._environment = {**os.environ, "KUBECONFIG": str(person.kubeconfig), "JUPYTER_CONFIG_DIR": str(folder), "JUPYTER_NO_CONFIG": ""}

@@ -39,7 +39,9 @@ def served() -> Iterator[str]:
 
 def put(path: str, content: bytes = b"") -> None:
     """Put an object, as "bucket/key"; or make a bucket."""
-    request = urllib.request.Request(f"{ADDRESS}/{path}", data=content, method="PUT")
+    # Without this type it would be taken for a form, and nothing of it kept.
+    headers = {"Content-Type": "application/octet-stream"}
+    request = urllib.request.Request(f"{ADDRESS}/{path}", data=content, method="PUT", headers=headers)
     with urllib.request.urlopen(request, timeout=20):
         pass
 
