@@ -89,7 +89,8 @@ class Demo:
         """
         began = time.monotonic()
         self._check()
-        self._face.say(f"From nothing to a served model on this machine. Everything of this run: {_short(self.run_dir)}\n")
+        where = "on this machine" if self._face.client.backend.name == "local" else "on Kubernetes"
+        self._face.say(f"From nothing to a served model {where}. Everything of this run: {_short(self.run_dir)}\n")
         with self._cleaned_up():
             started = time.monotonic()
             bring_up(self._face, wanted(self._face.client, self.name, self._profile), UP_SECONDS)

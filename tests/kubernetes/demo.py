@@ -40,7 +40,8 @@ def main() -> int:
         Path(config, "jupyter_kuberay_config.json").write_text(json.dumps({"KubeRay": _config(namespace, folder)}))
         environment = {**os.environ, "KUBECONFIG": str(alice.kubeconfig), "JUPYTER_CONFIG_DIR": config}
         command = [str(Path(sys.executable).with_name("jupyter-kuberay")), "demo", "--run-dir", str(folder / "run"), *options]
-        code = subprocess.run(command, env=environment, check=False).returncode
+        # On a hub, notebooks and pods are one user; here they are two who write into the same folders.
+        code = subprocess.run(command, env=environment, check=False, umask=0).returncode
         left = admin.kubectl("get", "rayclusters,rayservices,rayjobs", "--namespace", namespace, "--output=name").split()
         if code == 0 and left and "--keep" not in options:
             print(f"The demo left {', '.join(left)} behind.", file=sys.stderr)
