@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from jupyter_kuberay.backends.local import LocalBackend, supervision
-from jupyter_kuberay.backends.local.processes import Birth, end_now, marked
+from jupyter_kuberay.backends.local.processes import Birth, created, end_now, marked
 from jupyter_kuberay.errors import NotFound
 from jupyter_kuberay.observation import Kind, Observation
 from tests.contract.resources import gone
@@ -78,8 +79,8 @@ def in_sessions(sessions: set[int]) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if fields[0] != "Z" and int(fields[3]) in sessions:
+                session = int((entry / "stat").read_text().rpartition(")")[2].split()[3])
+                if session in sessions and created(int(entry.name)):
                     found.append(int(entry.name))
     return found
 
@@ -105,7 +106,17 @@ def pids(mark: str, *words: str) -> list[int]:
 
 
 async def none_left(mark: str, sessions: set[int], timeout: float = 2) -> None:
-    """What has just been killed needs a moment to be gone."""
-    async with asyncio.timeout(timeout):
-        while marked(mark) or in_sessions(sessions):
-            await asyncio.sleep(0.02)
+    """What has just been killed needs a moment to be gone. Fails with what is left."""
+    deadline = time.monotonic() + timeout
+    while left := {*marked(mark), *in_sessions(sessions)}:
+        assert time.monotonic() < deadline, [described(pid) for pid in sorted(left)]
+        await asyncio.sleep(0.02)
+
+
+def described(pid: int) -> str:
+    """A process, for whoever reads of a failure."""
+    found = [str(pid)]
+    for name in ("stat", "cmdline", "wchan"):
+        with suppress(OSError):
+            found.append(Path(f"/proc/{pid}/{name}").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:300])
+    return " | ".join(found)

@@ -10,6 +10,8 @@ import socket
 import stat
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -352,6 +354,13 @@ def test_only_gpus_that_the_user_was_given_are_used(visible: str, expected: list
 # --- processes ---
 
 
+def eventually(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def start(mark: str = "") -> subprocess.Popen[bytes]:
     environment = {key: value for key, value in os.environ.items() if key != MARK} | ({MARK: mark} if mark else {})
     process = subprocess.Popen(SLEEP, env=environment, stdout=subprocess.PIPE)
@@ -387,6 +396,29 @@ def test_what_lost_the_mark_is_ended_with_the_session_that_one_of_ours_began():
     assert outsider.poll() is None
     outsider.kill()
     outsider.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads of a process are listed in /proc")
+def test_a_process_is_not_gone_before_its_last_thread_is():
+    """A killed one looks like a zombie as soon as its first thread has ended. Its others may still hold a lock, for tenths of a second."""
+    code = """
+import ctypes, os, sys, threading
+def last():
+    os.read(0, 1)
+    os._exit(0)
+threading.Thread(target=last).start()
+print(1, flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stdout.readline() == b"1\n"
+        birth = Birth.of(process.pid)
+        eventually(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+        assert birth.alive
+        process.stdin.write(b"1")
+        process.stdin.flush()
+        eventually(lambda: not birth.alive)
+        assert process.poll() == 0
 
 
 def test_a_later_process_with_the_same_id_is_another_one():

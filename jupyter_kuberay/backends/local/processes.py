@@ -34,10 +34,14 @@ def boot_id() -> str:
 
 
 def created(pid: int) -> str:
-    """When a process began, exactly; "" when there is none, or only its remains."""
+    """When a process began, exactly; "" when there is none, or only its remains.
+
+    One whose first thread has ended, and another not yet, still has its files, locks and ports.
+    """
     with suppress(OSError):
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] == "Z" else fields[19]
+        ended = fields[0] == "Z" and len(os.listdir(_PROC / str(pid) / "task")) == 1
+        return "" if ended else fields[19]
     return "" if _HAS_PROC else _created_elsewhere(pid)
 
 
