@@ -45,13 +45,36 @@ def build(args: dict[str, Any]) -> Application:
         ``app``: "module:attribute", a bound application or a function that makes one.
         ``code``: a zip in base64, or the address of one (fsspec), or "" when the image has it.
         ``sha256``: of the zip. ``settings``: what such a function is called with.
+
+    Raises
+    ------
+    RayServeException
+        With the application's own traceback, when it cannot be imported or is none.
+    OSError
+        When its code cannot be fetched, or loading it met one: Serve tries again.
     """
     code = _Code(str(args.get("code") or ""), str(args.get("sha256") or ""))
     folder = code.place(_folder())
-    application = _load(str(args["app"]), dict(args.get("settings") or {}))
+    application = _loaded(str(args["app"]), dict(args.get("settings") or {}))
     if folder is not None:
         _ship(code, folder, application)
     return application
+
+
+def _loaded(app: str, settings: dict[str, Any]) -> Application:
+    """As `_load`. What would fail again is said to Serve in the one way after which it does not try again.
+
+    Serve builds an application up to four times, each time in a process of its own, which takes seconds.
+    Only what the network or a file system may do better the next time is worth that.
+    """
+    try:
+        return _load(app, settings)
+    except (OSError, KeyboardInterrupt):  # the latter is how Serve calls a build off
+        raise
+    except BaseException as error:  # an application may also end in SystemExit
+        from ray.serve.exceptions import RayServeException
+
+        raise RayServeException(last_words(error)) from None
 
 
 class _Code:

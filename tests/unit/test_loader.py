@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from ray.serve.exceptions import RayServeException
 
 from jupyter_kuberay.revision import Revision, digest, zipped
 from jupyter_kuberay.serving import loader
@@ -94,6 +95,29 @@ def test_an_error_shows_the_lines_of_the_application_and_not_those_of_the_loader
     error = loader.try_out(args(text="\nimport nonexistent_thing\n"), {})["error"]
     assert 'tiny.py", line 2' in error and "import nonexistent_thing" in error
     assert "loader.py" not in error and "importlib" not in error
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import nonexistent_thing", "ModuleNotFoundError: No module named 'nonexistent_thing'"),
+        ("app = 1", "TypeError: tiny:app is a int and not a Serve application"),
+        ("def app(settings", "SyntaxError: '(' was never closed"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_serve_does_not_try_again_what_would_fail_again(text, said):
+    """It retries all but its own exception, each time in a new process; for a user, four times the wait."""
+    with pytest.raises(RayServeException) as caught:
+        loader.build(args(text=text))
+    assert said in str(caught.value) and "loader.py" not in str(caught.value)
+
+
+def test_serve_may_try_again_what_a_network_or_a_person_stopped():
+    with pytest.raises(ConnectionError):
+        loader.build(args(text="raise ConnectionResetError('the hub')"))
+    with pytest.raises(KeyboardInterrupt):
+        loader.build(args(text="raise KeyboardInterrupt"))
 
 
 def test_a_try_out_leaves_no_files_behind(tmp_path, monkeypatch):
