@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CANCEL_SECONDS = 5.0  # how long an interrupted call waits for its coroutine to clean up
+_SIGNAL_SECONDS = 0.25
 
 
 class BackgroundLoop:
@@ -59,6 +60,10 @@ class BackgroundLoop:
         try:
             # Within the try: an interrupt may come as soon as the coroutine runs.
             self._loop.call_soon_threadsafe(begin)
+            # A signal that comes just before Python blocks, or to another thread, does not end a wait: a wait without
+            # an end would answer Ctrl-C only when the coroutine is done.
+            while not concurrent.futures.wait([result], timeout=_SIGNAL_SECONDS).done:
+                pass
             return result.result()
         except BaseException:
             if not result.done():

@@ -71,6 +71,25 @@ def test_ctrl_c_cancels_the_coroutine_waits_for_its_cleanup_and_is_raised():
     assert events == ["cancelled", "cleaned up"]
 
 
+def test_ctrl_c_that_does_not_wake_the_waiting_thread_is_noticed_all_the_same():
+    """As when it comes in the moment before Python blocks; here, another thread gets it."""
+
+    events: list[str] = []
+
+    async def waits() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        try:
+            await asyncio.sleep(20)
+            events.append("ended by itself")
+        except asyncio.CancelledError:
+            events.append("cancelled")
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sync(waits())
+    assert events == ["cancelled"]
+
+
 def test_waiting_for_the_loop_on_the_loop_is_refused_instead_of_hanging():
     async def nested() -> None:
         run_sync(in_which_thread())
