@@ -16,7 +16,9 @@ import yaml
 
 from jupyter_kuberay import pods
 from jupyter_kuberay.errors import InvalidSpec
+from jupyter_kuberay.exposure import Exposure
 from jupyter_kuberay.names import label_value
+from jupyter_kuberay.nodes import HEAD_PORTS
 from jupyter_kuberay.observation import API_VERSION, PREFIX, Bundle, Json, Kind
 from jupyter_kuberay.overlay import apply, difference
 from jupyter_kuberay.spec import (
@@ -33,6 +35,7 @@ from jupyter_kuberay.spec import (
 USER, PROFILE, NAME = f"{PREFIX}/user", f"{PREFIX}/profile", f"{PREFIX}/name"
 IDLE_TIMEOUT = f"{PREFIX}/idle-timeout"
 SIMULATED_GPUS = f"{PREFIX}/simulated-gpus"
+URL = f"{PREFIX}/url"  # of an exposed service
 QUEUE = "kueue.x-k8s.io/queue-name"
 
 LOADER_IMPORT_PATH = "jupyter_kuberay_loader:build"
@@ -150,17 +153,25 @@ def _read_group(group: Json, image: str, restricted: bool) -> WorkerGroup:
 # --- services ------------------------------------------------------------
 
 
-def service_bundle(spec: ServiceSpec) -> Bundle:
-    """Everything that a RayService needs, the loader of published code included."""
+def serve_service(name: str) -> str:
+    """The Kubernetes Service that KubeRay makes for what a RayService serves."""
+    return f"{name}-serve-svc"
+
+
+def service_bundle(spec: ServiceSpec, exposure: Exposure | None = None) -> Bundle:
+    """Everything that a RayService needs, the loader of published code included; with ``exposure``, also an address outside."""
     loaded = any(application.code for application in spec.applications)
-    cluster = pods.with_loader(spec.cluster) if loaded else spec.cluster
+    cluster = pods.with_loader(spec.cluster, spec.bearer) if loaded else spec.cluster
     body: Json = {key: seconds for field, key in _SERVICE_THRESHOLDS.items() if (seconds := getattr(spec, field)) is not None}
     body["serveConfigV2"] = serve_config(spec)
     body["rayClusterConfig"] = _cluster_body(cluster)
-    return Bundle(
-        resource=_resource(Kind.SERVICE, spec.name, cluster, apply(body, spec.overrides)),
-        config_maps=(pods.loader_config_map(),) if loaded else (),
-    )
+    resource = _resource(Kind.SERVICE, spec.name, cluster, apply(body, spec.overrides))
+    routes: tuple[Json, ...] = ()
+    if exposure:
+        metadata, port = resource["metadata"], cluster.head.ports.get("serve", HEAD_PORTS["serve"])
+        metadata["annotations"] = metadata.get("annotations", {}) | {URL: exposure.url(spec.name, cluster.user)}
+        routes = (exposure.route(spec.name, cluster.user, serve_service(spec.name), port, metadata["labels"]),)
+    return Bundle(resource=resource, config_maps=(pods.loader_config_map(),) if loaded else (), routes=routes)
 
 
 def read_service(resource: Json) -> ServiceSpec:
@@ -169,10 +180,12 @@ def read_service(resource: Json) -> ServiceSpec:
     config = parse_serve_config(body.get("serveConfigV2", ""))
     applications = tuple(_read_application(application) for application in config.get("applications", []))
     cluster = _read_cluster_body(resource["metadata"], body.get("rayClusterConfig", {}))
+    loaded = any(application.code for application in applications)
     spec = ServiceSpec(
         name=resource["metadata"]["name"],
         applications=applications,
-        cluster=pods.without_loader(cluster) if any(application.code for application in applications) else cluster,
+        cluster=pods.without_loader(cluster) if loaded else cluster,
+        bearer=pods.bearer_of(cluster) if loaded else None,
         serve_options={key: value for key, value in config.items() if key != "applications"},
         **{field: body.get(key) for field, key in _SERVICE_THRESHOLDS.items()},
     )

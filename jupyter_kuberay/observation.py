@@ -131,9 +131,10 @@ class Bundle(_Value):
     resource: Json
     secret: Json | None = None
     config_maps: tuple[Json, ...] = ()
+    routes: tuple[Json, ...] = ()  # an Ingress or HTTPRoute to it; made after it, and owned by it
 
     @property
     def objects(self) -> tuple[Json, ...]:
         """In the order in which they can be created."""
         secret = (self.secret,) if self.secret else ()
-        return (*secret, *self.config_maps, self.resource)
+        return (*secret, *self.config_maps, self.resource, *self.routes)

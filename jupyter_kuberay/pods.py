@@ -18,6 +18,10 @@ LOADER_PATH = "/etc/jupyter-kuberay/loader"
 LOADER_MODULE = "jupyter_kuberay_loader"
 _LOADER_VOLUME = Volume(name="jupyter-kuberay-loader", mount_path=LOADER_PATH, config_map=LOADER_CONFIG_MAP, read_only=True)
 
+BEARER_VARIABLE = "JUPYTER_KUBERAY_BEARER"  # as serving/loader.py reads it
+# Serve calls this in each of its proxies; which of its applications a request is for does not matter.
+_GUARDED = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{LOADER_MODULE}:guards"}
+
 # What the level 'restricted' of Kubernetes' Pod Security Standards asks of a pod, and of each of its containers.
 _RESTRICTED_POD: Json = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 RESTRICTED_CONTAINER: Json = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -68,10 +72,17 @@ def read_group(template: Json, ray_start_params: dict[str, str], image: str, res
     return _with_rest(group, difference(worker_template(group, image, restricted), template))
 
 
-def with_loader(spec: ClusterSpec) -> ClusterSpec:
-    """The cluster whose every node can import the loader of published code."""
-    groups = tuple(_pod_with_loader(group) for group in spec.worker_groups)
-    return spec.changed(head=_pod_with_loader(spec.head), worker_groups=groups)
+def with_loader(spec: ClusterSpec, bearer: SecretKey | None = None) -> ClusterSpec:
+    """The cluster whose every node can import the loader of published code, and whose Serve asks callers for the token ``bearer``."""
+    env: dict[str, str | SecretKey] = {BEARER_VARIABLE: bearer, **_GUARDED} if bearer else {}
+    groups = tuple(_pod_with_loader(group, env) for group in spec.worker_groups)
+    return spec.changed(head=_pod_with_loader(spec.head, env), worker_groups=groups)
+
+
+def bearer_of(spec: ClusterSpec) -> SecretKey | None:
+    """The token that its Serve asks callers for."""
+    found = spec.head.env.get(BEARER_VARIABLE)
+    return found if isinstance(found, SecretKey) else None
 
 
 def without_loader(spec: ClusterSpec) -> ClusterSpec:
@@ -86,18 +97,18 @@ def loader_config_map() -> Json:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": LOADER_CONFIG_MAP}, "data": {f"{LOADER_MODULE}.py": source}}
 
 
-def _pod_with_loader(pod: P) -> P:
+def _pod_with_loader(pod: P, env: dict[str, str | SecretKey]) -> P:
     path = pod.env.get("PYTHONPATH", "")
     if isinstance(path, SecretKey):
         raise InvalidSpec(
             "env['PYTHONPATH'] comes from a Secret, so published code cannot be added to it.", "Give its value, or leave it out."
         )
     joined = f"{path}:{LOADER_PATH}" if path else LOADER_PATH
-    return pod.changed(env=pod.env | {"PYTHONPATH": joined}, volumes=(*pod.volumes, _LOADER_VOLUME))
+    return pod.changed(env=pod.env | env | {"PYTHONPATH": joined}, volumes=(*pod.volumes, _LOADER_VOLUME))
 
 
 def _pod_without_loader(pod: P) -> P:
-    env = dict(pod.env)
+    env = {name: value for name, value in pod.env.items() if name not in (BEARER_VARIABLE, *_GUARDED)}
     path = env.get("PYTHONPATH")
     if isinstance(path, str):
         rest = path.removesuffix(LOADER_PATH).removesuffix(":")

@@ -15,8 +15,9 @@ from pydantic import Field
 
 from jupyter_kuberay import images
 from jupyter_kuberay.errors import InvalidSpec, LimitExceeded, NotFound
+from jupyter_kuberay.exposure import Exposure
 from jupyter_kuberay.quantity import Quantity
-from jupyter_kuberay.spec import ClusterName, ClusterSpec, Count, Json, Spec, WorkerGroup
+from jupyter_kuberay.spec import ClusterName, ClusterSpec, Count, Json, SecretKey, Spec, WorkerGroup
 
 
 class Limits(Spec):
@@ -39,6 +40,9 @@ class Profile(Spec):
     # An image may name {ray}, {python} and {gpu}, as in 'team/ray:{ray}-py{python}{gpu}': it fits whoever asks.
     cluster: Json = Field(default={})
     limits: Limits = Limits()
+    # On Kubernetes: how services get an address outside, and the token that callers show.
+    exposure: Exposure | None = None
+    bearer: SecretKey | None = None
     # On this machine: "if-none" lets Ray count GPUs that are not there when the machine has none at all.
     simulated_gpus: Literal["never", "if-none", "always"] = "never"
 

@@ -17,12 +17,13 @@ from typing import Any
 from jupyter_kuberay import revision as values
 from jupyter_kuberay.backends.base import SERVE_PORT, Backend
 from jupyter_kuberay.errors import InvalidSpec, NotFound, TimedOut, Unreachable
-from jupyter_kuberay.manifest import NAME, parse_serve_config, read_service, service_bundle
+from jupyter_kuberay.exposure import Exposure
+from jupyter_kuberay.manifest import NAME, URL, parse_serve_config, read_service, serve_service, service_bundle
 from jupyter_kuberay.observation import Bundle, Kind, Observation
 from jupyter_kuberay.revision import Revision
 from jupyter_kuberay.rollout import Clock, Progress, Step, first, upgrade, watched
 from jupyter_kuberay.shipment import checked_settings, model_uri, packed, shared_folders
-from jupyter_kuberay.spec import Application, ClusterSpec, Code, ServiceSpec
+from jupyter_kuberay.spec import Application, ClusterSpec, Code, SecretKey, ServiceSpec
 from jupyter_kuberay.status import service_status
 
 FIRST_SECONDS = 600.0  # a cluster may have to be brought up, and images pulled
@@ -56,6 +57,8 @@ async def publish(
     gpus: float | None = None,
     cluster: ClusterSpec | None = None,
     route_prefix: str = "/",
+    exposure: Exposure | None = None,
+    bearer: SecretKey | None = None,
     code_store: str = "",
     try_out: bool = True,
     who: str = "",
@@ -87,6 +90,9 @@ async def publish(
         What a new service runs on. Not looked at when the service is there.
     route_prefix
         Of a new service.
+    exposure, bearer
+        Of a new service on Kubernetes: its address outside, and the token that whoever calls it has to show.
+        On this machine it answers on loopback only, and asks for none.
     code_store
         A URI of a folder for code that is too large for the service's configuration; the cluster must be able to read it.
     try_out
@@ -131,7 +137,13 @@ async def publish(
     main = next((each.name for each in found.deployments if not names or each.name in names), "")
     clock.tell("code", f"{found.app}: {len(found.files)} files, {len(text)} characters." if text else f"{found.app} is in the image.")
     if there is None:
-        bundle = _bundle(name, wanted, cluster, main=main, route_prefix=route_prefix, replicas=replicas, gpus=gpus)
+        if backend.name == "local" and (exposure or bearer):
+            clock.tell("code", "Addresses outside and tokens of callers are for Kubernetes: here it answers on loopback only.")
+            exposure = bearer = None
+        if exposure and not bearer and cluster:
+            clock.tell("code", f"Whoever reaches {exposure.url(name, cluster.user)} may call it: it asks for no token.")
+        options = {"main": main, "route_prefix": route_prefix, "replicas": replicas, "gpus": gpus}
+        bundle = _bundle(name, wanted, cluster, exposure, bearer, **options)
         seen = await first(backend, bundle, wanted, clock, timeout or FIRST_SECONDS)
     else:
         wanted = wanted.model_copy(update={"number": values.next_number(await _recorded(backend, there))})
@@ -181,14 +193,17 @@ async def unpublish(backend: Backend, name: str, *, wait: bool = True, timeout: 
         raise TimedOut(f"Service {name!r} is not gone after {timeout:.0f} s.", "Wait; its processes are being ended.") from None
 
 
-def _bundle(name: str, wanted: Revision, cluster: ClusterSpec | None, **options: Any) -> Bundle:
+def _bundle(
+    name: str, wanted: Revision, cluster: ClusterSpec | None, exposure: Exposure | None, bearer: SecretKey | None, **options: Any
+) -> Bundle:
     if cluster is None:
         raise InvalidSpec(f"There is no service {name!r}, and no cluster to make it on.", "Say what it needs in cluster.")
     # The loader is mounted even where the image has the application: try-outs need it, and a pod template cannot
     # change later without a second cluster.
     code = Code(source=wanted.code or "none", sha256=wanted.sha256 or "0" * 64)
-    spec = ServiceSpec(name=name, cluster=cluster, applications=(Application(name=name, import_path=wanted.app, code=code),))
-    bundle = service_bundle(spec)
+    applications = (Application(name=name, import_path=wanted.app, code=code),)
+    spec = ServiceSpec(name=name, cluster=cluster, applications=applications, bearer=bearer)
+    bundle = service_bundle(spec, exposure)
     entry = values.application(wanted, name, **options)
     text = values.written({**spec.serve_options, "applications": [entry]})
     return bundle.model_copy(update={"resource": {**bundle.resource, "spec": {**bundle.resource["spec"], "serveConfigV2": text}}})
@@ -224,7 +239,8 @@ async def _recorded(backend: Backend, service: Observation) -> list[Revision]:
 
 async def _published(backend: Backend, seen: Observation, wanted: Revision, clock: Clock, example: str = "") -> Published:
     url = await _address(backend, seen) + _route(seen)
-    call = f"curl '{url}{example or '/'}'"
+    token = ' -H "Authorization: Bearer $TOKEN"' if read_service(seen.resource).bearer else ""
+    call = f"curl{token} '{url}{example or '/'}'"
     return Published(seen.name, url, wanted, call, tuple(clock.steps))
 
 
@@ -251,7 +267,9 @@ async def reach(backend: Backend, name: str) -> AsyncIterator[str]:
 
 
 async def _address(backend: Backend, seen: Observation) -> str:
+    if outside := (seen.resource["metadata"].get("annotations") or {}).get(URL):
+        return str(outside)
     if backend.name != "local":
-        return f"http://{seen.name}-serve-svc.{seen.resource['metadata'].get('namespace', 'default')}:{SERVE_PORT}"
+        return f"http://{serve_service(seen.name)}.{seen.resource['metadata'].get('namespace', 'default')}:{SERVE_PORT}"
     async with backend.reach(service_status(seen).cluster, SERVE_PORT) as at:
         return f"http://{at.address}"

@@ -20,9 +20,11 @@ from jupyter_kuberay.loop import run_sync
 
 if TYPE_CHECKING:
     from jupyter_kuberay.client import Client
+    from jupyter_kuberay.exposure import Exposure
     from jupyter_kuberay.publishing import Published
     from jupyter_kuberay.revision import Revision
     from jupyter_kuberay.rollout import Progress
+    from jupyter_kuberay.spec import SecretKey
     from jupyter_kuberay.status import ServiceStatus
 
 
@@ -38,6 +40,8 @@ def publish(
     settings: Mapping[str, Any] | None = None,
     replicas: int | None = None,
     gpus: float | None = None,
+    exposure: Exposure | None = None,
+    bearer: SecretKey | None = None,
     why: str = "",
     metrics: Mapping[str, float] | None = None,
     progress: Progress | None = None,
@@ -56,6 +60,8 @@ def publish(
         The weights: a path here, or a URI that the cluster can read.
     cluster
         What a new service runs on: a `ClusterSpec` or what stands for one; default: what ``profile`` and ``workers`` say.
+    exposure, bearer
+        As `jupyter_kuberay.publishing.publish` says; default: the profile's (of ``cluster``, where that names one).
     settings, replicas, gpus, why, metrics, timeout, more
         As `jupyter_kuberay.publishing.publish` says.
 
@@ -70,6 +76,7 @@ def publish(
 
     client = client or default_client()
     spec = client.spec(cluster if cluster is not None else client.request(name, profile, workers=workers))
+    offered = client.profile(spec.profile) if spec.profile else None
     return run_sync(
         publish(
             client.backend,
@@ -80,6 +87,8 @@ def publish(
             settings=settings,
             replicas=replicas,
             gpus=gpus,
+            exposure=exposure or (offered.exposure if offered else None),
+            bearer=bearer or (offered.bearer if offered else None),
             who=client.user,
             why=why,
             metrics=metrics,

@@ -191,6 +191,7 @@ class ServiceSpec(Spec):
     name: ServiceName
     applications: tuple[Application, ...] = Field(min_length=1)
     cluster: ClusterSpec
+    bearer: SecretKey | None = Field(default=None, description="The token that callers have to show; default: none is asked for.")
     service_unhealthy_seconds: Seconds | None = Field(default=None, description="Deprecated: KubeRay 1.1 and later ignore it.")
     deployment_unhealthy_seconds: Seconds | None = Field(default=None, description="Deprecated: KubeRay 1.1 and later ignore it.")
     serve_options: Json = Field(default={}, description="Further entries of Serve's configuration, such as http_options.")
@@ -200,6 +201,12 @@ class ServiceSpec(Spec):
     @classmethod
     def _cluster_is_called_like_it(cls, data: Any) -> Any:
         return _with_own_cluster(data, name=data.get("name")) if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _has_who_asks_for_the_token(self) -> Self:
+        if self.bearer and not any(application.code for application in self.applications):
+            raise ValueError("bearer needs the loader, which comes with published code; give an application's code, or leave it out")
+        return self
 
     @field_validator("applications")
     @classmethod

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 Answers: TypeAlias = "KubernetesAnswers | MachineAnswers"
 
 
-async def examine(backend: Backend, *, claims: Collection[str] = (), try_out: Bundle | None = None) -> Answers:
+async def examine(
+    backend: Backend, *, claims: Collection[str] = (), routes: Collection[str] = (), try_out: Bundle | None = None
+) -> Answers:
     """What `jupyter_kuberay.doctor` makes findings of; each substrate has its own questions.
 
     Parameters
     ----------
     claims
         Names of PersistentVolumeClaims to look for, where there are such things.
+    routes
+        By which kinds services get an address outside, where they do: "Ingress", "HTTPRoute".
     try_out
         A suspended RayCluster, which is made and deleted again to see that the KubeRay operator answers.
     """
@@ -36,4 +40,4 @@ async def examine(backend: Backend, *, claims: Collection[str] = (), try_out: Bu
 
     if not isinstance(backend, KubeRayBackend):
         raise TypeError(f"No questions are known for {type(backend).__name__}.")
-    return await examine_kubernetes(backend, claims=claims, try_out=try_out)
+    return await examine_kubernetes(backend, claims=claims, routes=routes, try_out=try_out)

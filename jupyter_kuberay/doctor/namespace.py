@@ -92,7 +92,7 @@ def _rights(answers: Answers, target: Target) -> list[Finding]:
     # Inside the cluster nobody needs a tunnel.
     lacking = [right for right in answers.allowed.lacking if not (target.inside and right.purpose is Purpose.TUNNEL)]
     user = answers.user.name if isinstance(answers.user, User) else ""
-    role = _yaml(rights.role(target.namespace, user))
+    role = _yaml(rights.role(target.namespace, user, answers.allowed.needed))
     found = [_lacks(purpose, [right for right in lacking if right.purpose is purpose], target, role) for purpose in Purpose]
     told = [one for one in found if one is not None]
     # Once is enough.

@@ -20,6 +20,7 @@ class Offer:
     image: str
     gpus: frozenset[str] = frozenset()  # names of the resources, such as "nvidia.com/gpu"
     claims: frozenset[str] = frozenset()  # names of the PersistentVolumeClaims that its pods mount
+    route: str = ""  # the kind by which it exposes services
 
 
 def offers(profiles: Iterable[Profile], kernel: Versions) -> tuple[Offer, ...]:
@@ -35,6 +36,7 @@ def _offer(profile: Profile, kernel: Versions) -> Offer:
         image=spec.image,
         gpus=frozenset(group.gpu_resource for group in spec.worker_groups if group.gpus),
         claims=frozenset(volume.claim for volume in volumes if volume.claim),
+        route=profile.exposure.kind if profile.exposure else "",
     )
 
 

@@ -47,7 +47,9 @@ async def examined(client: Client, *, try_out: bool = False) -> tuple[Finding, .
         kernel = Versions()
     offered = offers(client.settings.offered(), kernel)
     claims = sorted({claim for offer in offered for claim in offer.claims})
-    answers = await examine(client.backend, claims=claims, try_out=_suspended(client, kernel) if try_out else None)
+    routes = {offer.route for offer in offered if offer.route}
+    suspended = _suspended(client, kernel) if try_out else None
+    answers = await examine(client.backend, claims=claims, routes=routes, try_out=suspended)
     return findings(answers, kernel, offered)
 
 

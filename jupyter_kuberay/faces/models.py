@@ -16,6 +16,7 @@ from jupyter_kuberay.loop import run_sync
 
 if TYPE_CHECKING:
     from jupyter_kuberay.publishing import Published, Step
+    from jupyter_kuberay.spec import SecretKey
 
 SECTION = "Notebooks and models"
 
@@ -37,6 +38,20 @@ class Pairs(click.ParamType[tuple[str, Any]]):
             return key, text
 
 
+class SecretReference(click.ParamType["SecretKey"]):
+    """``SECRET`` or ``SECRET/KEY``; the key is "token" where none is given."""
+
+    name = "secret"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> SecretKey:
+        from jupyter_kuberay.spec import SecretKey
+
+        if isinstance(value, SecretKey):
+            return value
+        secret, _, key = str(value).partition("/")
+        return SecretKey(secret=secret, key=key or "token")
+
+
 # --- models --------------------------------------------------------------
 
 
@@ -47,6 +62,9 @@ class Pairs(click.ParamType[tuple[str, Any]]):
 @click.option("--set", "settings", type=Pairs(), multiple=True, metavar="KEY=VALUE", help="A setting of the application; can be repeated.")
 @click.option("--replicas", type=int, metavar="N", help="How many replicas answer.")
 @click.option("--gpus", type=float, metavar="N", help="GPUs of each replica.")
+@click.option(
+    "--bearer", type=SecretReference(), metavar="SECRET[/KEY]", help="On Kubernetes: the Secret with the token that callers show."
+)
 @click.option("--in-image", is_flag=True, help="The application is in the image already: take it by its import path.")
 @click.option("--code-store", default="", metavar="URI", help="A folder for code that is too large to go along.")
 @click.option("--no-try-out", is_flag=True, help="Put a new revision in without trying it out first.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import hmac
 import importlib
 import inspect
 import io
@@ -53,6 +54,7 @@ def build(args: dict[str, Any]) -> Application:
     OSError
         When its code cannot be fetched, or loading it met one: Serve tries again.
     """
+    _refuse_to_be_open()
     code = _Code(str(args.get("code") or ""), str(args.get("sha256") or ""))
     folder = code.place(_folder())
     application = _loaded(str(args["app"]), dict(args.get("settings") or {}))
@@ -185,6 +187,61 @@ def _ship(code: _Code, folder: Path, application: Application) -> None:
 def _modules_below(folder: Path) -> list[ModuleType]:
     inside = str(folder) + os.sep
     return [module for module in list(sys.modules.values()) if str(getattr(module, "__file__", None) or "").startswith(inside)]
+
+
+# Who may call
+
+_BEARER = "JUPYTER_KUBERAY_BEARER"
+_ANYBODYS = "/-/healthz"  # Kubernetes asks it, and shows no token
+
+
+def guards() -> list[Any]:
+    """What Serve puts before all that its proxies answer: callers show the token that the environment holds, or get 401.
+
+    Raises
+    ------
+    RuntimeError
+        There is no token. The proxy does not start then, which is better than one that asks for none.
+    """
+    from starlette.middleware import Middleware
+
+    token = os.environ.get(_BEARER, "")
+    if not token:
+        raise RuntimeError(f"The environment variable {_BEARER} is empty: see the Secret that it comes from.")
+    return [Middleware(_Guard, token=token.strip())]
+
+
+class _Guard:
+    """An ASGI application that asks for a token."""
+
+    def __init__(self, app: Any, token: str) -> None:
+        self._app, self._token = app, token.encode()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] not in ("http", "websocket") or scope.get("path") == _ANYBODYS or self._is_shown(scope):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            headers = [(b"www-authenticate", b"Bearer"), (b"content-type", b"text/plain; charset=utf-8")]
+            await send({"type": "http.response.start", "status": 401, "headers": headers})
+            await send({"type": "http.response.body", "body": b"This service asks for a token: send it as 'Authorization: Bearer ...'.\n"})
+
+    def _is_shown(self, scope: dict[str, Any]) -> bool:
+        shown = [value.strip() for name, value in scope.get("headers") or [] if name.lower() == b"authorization"]
+        scheme, _, token = (shown[0] if len(shown) == 1 else b"").partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)
+
+
+def _refuse_to_be_open() -> None:
+    """Where a token is wanted, and this Ray's proxies would not ask for it, nothing is built."""
+    if _BEARER not in os.environ:
+        return
+    from ray.serve._private import constants
+    from ray.serve.exceptions import RayServeException
+
+    if not hasattr(constants, "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"):
+        raise RayServeException("This Ray cannot ask callers for a token: use a later one, or publish without a bearer.")
 
 
 # Trying out

@@ -32,6 +32,12 @@ def test_the_role_for_users_gives_exactly_what_is_needed():
     assert not [one for one in role["rules"] if one.get("resourceNames")]
 
 
+def test_the_role_for_exposing_gives_what_doctor_asks_for():
+    (role,) = written("role-exposure.yaml")
+    asked = set(rights.needed_with(["Ingress", "HTTPRoute"])) - set(rights.NEEDED)
+    assert single(role["rules"]) == sorted((right.group, right.resource, verb) for right in asked for verb in right.verbs)
+
+
 def test_no_role_that_is_shipped_has_a_wildcard_or_can_change_what_is_not_the_users():
     given = [one for role in written("role.yaml", "clusterrole-doctor.yaml") for one in single(role["rules"])]
     assert [one for one in given if "*" in "".join(one)] == []

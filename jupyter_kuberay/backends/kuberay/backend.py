@@ -15,7 +15,7 @@ from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT,
 from jupyter_kuberay.backends.kuberay import logs
 from jupyter_kuberay.backends.kuberay.api import APPLY, FIELD_MANAGER, JSON_PATCH, Api
 from jupyter_kuberay.backends.kuberay.observe import CLUSTER, cluster_of, clusters_of, observed, subject
-from jupyter_kuberay.backends.kuberay.paths import CONFIG_MAPS, EVENTS, PLACES, PODS, SECRETS, Place
+from jupyter_kuberay.backends.kuberay.paths import CONFIG_MAPS, EVENTS, PLACES, PODS, ROUTES, SECRETS, Place
 from jupyter_kuberay.backends.kuberay.reflector import listed
 from jupyter_kuberay.backends.kuberay.refusals import Asked
 from jupyter_kuberay.backends.kuberay.tunnel import tunnel
@@ -66,6 +66,13 @@ class KubeRayBackend(Backend):
             raise
         if secret is not None:
             await self._own(secret, made)
+        try:
+            for route in bundle.routes:
+                place = ROUTES[route["apiVersion"], route["kind"]]
+                await self._post(place, {**route, "metadata": {**route["metadata"], "ownerReferences": [_reference(made)]}})
+        except BaseException:
+            await asyncio.shield(self._request("DELETE", PLACES[kind], kind, name, body={"propagationPolicy": "Foreground"}))
+            raise
         self._watches.saw(kind, made)
         return observed(kind, made)
 
@@ -85,8 +92,7 @@ class KubeRayBackend(Backend):
 
     async def _own(self, secret: Json, owner: Json) -> None:
         """Let a Secret go with what it was made for."""
-        reference = {key: owner["metadata"][key] for key in ("name", "uid")} | {"apiVersion": owner["apiVersion"], "kind": owner["kind"]}
-        steps = [{"op": "add", "path": "/metadata/ownerReferences", "value": [reference]}]
+        steps = [{"op": "add", "path": "/metadata/ownerReferences", "value": [_reference(owner)]}]
         await self._request("PATCH", SECRETS, "Secret", secret["metadata"]["name"], body=steps, content_type=JSON_PATCH)
 
     async def _request(self, method: str, place: Place, kind: str, name: str, **more: Any) -> Json:
@@ -216,6 +222,10 @@ class KubeRayBackend(Backend):
     async def close(self) -> None:
         await self._watches.close()
         await self.api.close()
+
+
+def _reference(owner: Json) -> Json:
+    return {key: owner["metadata"][key] for key in ("name", "uid")} | {"apiVersion": owner["apiVersion"], "kind": owner["kind"]}
 
 
 def _asked(kind: str, name: str, place: Place) -> Asked:

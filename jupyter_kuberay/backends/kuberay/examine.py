@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Collection, Coroutine, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -33,13 +33,17 @@ _OPERATOR_S = 10.0  # it has answered in tenths of a second wherever it was seen
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 
 
-async def examine(backend: KubeRayBackend, *, claims: Collection[str] = (), try_out: Bundle | None = None) -> Answers:
+async def examine(
+    backend: KubeRayBackend, *, claims: Collection[str] = (), routes: Collection[str] = (), try_out: Bundle | None = None
+) -> Answers:
     """All answers; this raises nothing that a cluster can cause.
 
     Parameters
     ----------
     claims
         Names of PersistentVolumeClaims to look for.
+    routes
+        By which kinds profiles expose services: "Ingress", "HTTPRoute".
     try_out
         A suspended RayCluster, which is made and deleted again to see that the operator answers.
     """
@@ -65,7 +69,7 @@ async def examine(backend: KubeRayBackend, *, claims: Collection[str] = (), try_
         ),
         "groups": _groups(api),
         "fields": _fields(api),
-        "allowed": _allowed(api, target.namespace),
+        "allowed": _allowed(api, target.namespace, rights.needed_with(routes)),
         "resources": _resources(api),
         "events": _items(api, EVENTS.path(target.namespace), "events"),
         "nodes": _items(api, "/api/v1/nodes", "nodes"),
@@ -155,12 +159,12 @@ def _paths(schema: Json, depth: int, before: str = "") -> list[str]:
     return found
 
 
-async def _allowed(api: Api, namespace: str) -> rights.Allowed:
+async def _allowed(api: Api, namespace: str, needed: Sequence[rights.Right]) -> rights.Allowed:
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}}
     asked = Asked(place="selfsubjectrulesreviews.authorization.k8s.io")
     answer = await api.request("POST", f"{_REVIEWS}/selfsubjectrulesreviews", asked=asked, body=body)
     status = answer.get("status") or {}
-    found = rights.allowed(status.get("resourceRules") or [])
+    found = rights.allowed(status.get("resourceRules") or [], needed)
     if not found.lacking or not status.get("incomplete"):
         return found
     # An authorizer that cannot list its rules (a webhook, the nodes' own) may still grant them.

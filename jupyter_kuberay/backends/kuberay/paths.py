@@ -33,6 +33,12 @@ EVENTS = Place("", "v1", "events")
 SECRETS = Place("", "v1", "secrets")
 CONFIG_MAPS = Place("", "v1", "configmaps")
 
+# By apiVersion and kind.
+ROUTES = {
+    ("networking.k8s.io/v1", "Ingress"): Place("networking.k8s.io", "v1", "ingresses"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"): Place("gateway.networking.k8s.io", "v1", "httproutes"),
+}
+
 PLACES = {
     Kind.CLUSTER: Place("ray.io", "v1", "rayclusters"),
     Kind.SERVICE: Place("ray.io", "v1", "rayservices"),

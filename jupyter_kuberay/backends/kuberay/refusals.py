@@ -18,6 +18,7 @@ _FORBIDDEN = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
 _WEBHOOK = re.compile(r'admission webhook "(?P<name>[^"]+)" denied the request(?: without explanation|: (?P<words>.*))', re.DOTALL)
+_GATEWAY_API = ".gateway.networking.k8s.io"
 _QUOTA = "exceeded quota"
 
 
@@ -87,6 +88,11 @@ def _not_found(answer: Json, what: str, asked: Asked) -> KubeRayError:
     if answer.get("kind") == "Status" and details.get("name"):
         return NotFound(f"There is no {what}.", "Look which there are.")
     # An address that the API server does not know at all: the kind is not installed.
+    if asked.place.endswith(_GATEWAY_API):
+        return Unreachable(
+            f"The Gateway API is not installed here: the API server knows no {asked.place}.",
+            "Ask your administrator to install it, or to expose services by an Ingress.",
+        )
     return Unreachable(
         f"KubeRay is not installed here: the API server knows no {asked.place or 'such resource'}.",
         "Ask your administrator to install the KubeRay operator with its custom resource definitions.",

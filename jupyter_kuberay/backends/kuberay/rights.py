@@ -25,6 +25,7 @@ class Purpose(StrEnum):
     LOGS = "logs"
     SERVICES = "publishing"
     JOBS = "jobs and try-outs"
+    EXPOSING = "services' addresses outside"
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,25 @@ NEEDED = (
 )
 
 
+# Only where a profile exposes services so. What was made goes with its RayService.
+_EXPOSING = {
+    "Ingress": Right("networking.k8s.io", "ingresses", ("create",), Purpose.EXPOSING),
+    "HTTPRoute": Right("gateway.networking.k8s.io", "httproutes", ("create",), Purpose.EXPOSING),
+}
+
+
+def needed_with(routes: Iterable[str]) -> tuple[Right, ...]:
+    """All that is needed where services are exposed by these kinds: "Ingress", "HTTPRoute"."""
+    return (*NEEDED, *(_EXPOSING[kind] for kind in sorted({*routes})))
+
+
 @dataclass(frozen=True)
 class Allowed:
     """What of the needed rights there is."""
 
     lacking: tuple[Right, ...] = ()  # with the verbs that lack, and no others
     secrets: tuple[str, ...] = ()  # the only ones that may be read; () is all of the namespace's
+    needed: tuple[Right, ...] = NEEDED
 
 
 def allowed(rules: Iterable[Json], needed: Sequence[Right] = NEEDED) -> Allowed:
@@ -87,7 +101,7 @@ def allowed(rules: Iterable[Json], needed: Sequence[Right] = NEEDED) -> Allowed:
                 missing.append(verb)
         if missing:
             lacking.append(replace(right, verbs=tuple(missing)))
-    return Allowed(tuple(lacking), tuple(sorted(secrets)))
+    return Allowed(tuple(lacking), tuple(sorted(secrets)), tuple(needed))
 
 
 def without(found: Allowed, granted: Callable[[Right], bool]) -> Allowed:
@@ -118,10 +132,10 @@ def rules(needed: Sequence[Right] = NEEDED) -> list[Json]:
     return [{"apiGroups": [group], "resources": [*resources], "verbs": [*verbs]} for (group, verbs), resources in shared.items()]
 
 
-def role(namespace: str, user: str) -> list[Json]:
+def role(namespace: str, user: str, needed: Sequence[Right] = NEEDED) -> list[Json]:
     """The Role with all that is needed, and what binds ``user`` (as the API server calls them) to it."""
     metadata = {"name": ROLE, "namespace": namespace}
-    made: list[Json] = [{"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": rules()}]
+    made: list[Json] = [{"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": rules(needed)}]
     if user:
         reference = {"apiGroup": _RBAC, "kind": "Role", "name": ROLE}
         binding = {"name": object_name(ROLE, user), "namespace": namespace}
