@@ -37,6 +37,7 @@ def lost(cluster: str) -> Unreachable:
 
 # A busy machine may need a moment to close the port of who was killed.
 _KNOCKS, _BETWEEN_KNOCKS_S = 10, 0.2
+_NOTICED_S = 2.0
 
 
 class Connection:
@@ -55,13 +56,19 @@ class Connection:
         self._restore: list[Callable[[], None]] = []
         self._worker: Any = None
         self._closing = False
+        self._dropped = threading.Event()
         self._signs: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     @property
     def alive(self) -> bool:
-        """Whether calls reach the cluster, as far as is known here."""
+        """Whether calls reach the cluster, as far as is known here. Once it says no, calls say so in our words."""
         worker = self._worker
-        return bool(worker is not None and worker.is_connected() and worker.data_client.data_thread.is_alive())
+        if worker is None:
+            return False
+        if worker.is_connected() and worker.data_client.data_thread.is_alive():
+            return True
+        self._dropped.wait(_NOTICED_S)  # until then calls would say what Ray says
+        return False
 
     def open(self) -> None:
         """Connect, or raise with everything as it was before."""
@@ -231,6 +238,7 @@ class Connection:
 
     def _end(self) -> None:
         self._drop()
+        self._dropped.set()
         self._on_end()
 
     def _drop(self) -> None:

@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
 def _show(face: Terminal, answer: Any) -> None:
     from jupyter_kuberay.faces.render import show
 
-    show(answer, face.output, face.out)
+    show(answer, face.output, face.out, face.now())
 
 
 def _fail(face: Terminal, error: BaseException, message: str, hint: str, *, code: int) -> int:

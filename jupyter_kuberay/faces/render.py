@@ -16,6 +16,8 @@ from jupyter_kuberay.faces.view import Code, Mood, View, Words, view
 from jupyter_kuberay.revision import Revision
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console
 
 _STYLES = {Mood.PLAIN: "", Mood.STRONG: "bold", Mood.FAINT: "dim", Mood.GOOD: "green", Mood.BUSY: "yellow", Mood.BAD: "red"}
@@ -26,14 +28,14 @@ _PIPE_WIDTH = 10_000  # nothing is wrapped or cut for a program that reads it
 # --- text ----------------------------------------------------------------
 
 
-def show(answer: Any, output: str, console: Console) -> None:
-    """Print ``answer`` as "table", "json" or "yaml"."""
+def show(answer: Any, output: str, console: Console, now: datetime | None = None) -> None:
+    """Print ``answer`` as "table", "json" or "yaml"; ``now`` is what ages are counted from (default: this moment)."""
     if output != "table":
         console.out(as_json(answer) if output == "json" else as_yaml(answer), highlight=False, end="")
     elif isinstance(answer, Manifest):
         console.out(yaml_documents(answer.objects), highlight=False, end="")
     else:
-        _print(view(answer), console)
+        _print(view(answer, now), console)
 
 
 def plain(answer: Any) -> str:

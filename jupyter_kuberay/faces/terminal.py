@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_kuberay.faces.face import Face, Told, WrongUse
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console, RenderableType
 
     from jupyter_kuberay.batch import Step
@@ -30,6 +32,10 @@ class Terminal(Face):
         from jupyter_kuberay.client import Client
 
         return Client.on(self.backend) if self.backend else Client()
+
+    def now(self) -> datetime | None:
+        """The time where the answer comes from, as far as that is known; None when nobody was asked."""
+        return self.client.backend.now() if "client" in vars(self) else None
 
     def close(self) -> None:
         """Let go of connections, if there are any."""

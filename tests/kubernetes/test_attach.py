@@ -20,6 +20,7 @@ from jupyter_kuberay.errors import Unreachable
 from jupyter_kuberay.loop import run_sync
 from jupyter_kuberay.spec import ClusterSpec, HeadSpec, WorkerGroup
 from jupyter_kuberay.status import ClusterStatus, Phase
+from tests.testbed.faults import Testbed
 
 from .people import Person, grant, namespace_named
 
@@ -93,6 +94,19 @@ def test_a_worker_that_is_gone_is_told_until_it_is_back(cluster: Cluster, admin:
 
     run_sync(watched())
     assert Phase.DEGRADED in phases and phases[-1] is Phase.READY
+
+
+def test_an_api_server_that_is_away_for_some_seconds_costs_no_attachment(cluster: Cluster, testbed: Testbed):
+    """The tunnel leads through it, so Ray's connection breaks; the head is there all the time."""
+    import ray
+
+    attachment = cluster.attach()
+    kept = ray.put("kept")
+    testbed.apiserver.kill()
+    time.sleep(4)
+    testbed.apiserver.start()
+    assert ray.get(ray.remote(lambda: 42).remote(), timeout=120) == 42
+    assert ray.get(kept) == "kept" and attachment.alive
 
 
 def test_a_head_that_is_gone_fails_calls_clearly_and_attaching_again_works_when_another_is_there(cluster: Cluster, admin: Person):

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from jupyter_kuberay.doctor import Finding
+from jupyter_kuberay.exposure import Exposure
 from jupyter_kuberay.faces.answers import Attaching, Listing, Manifest, NotebookRun, Removed
 from jupyter_kuberay.faces.render import as_json, as_yaml, data, html, plain, show
 from jupyter_kuberay.faces.view import age, brief, view
@@ -23,7 +24,7 @@ from jupyter_kuberay.observation import Node
 from jupyter_kuberay.profiles import DEFAULTS, Limits, Profile, read_profiles
 from jupyter_kuberay.publishing import Published, Step
 from jupyter_kuberay.revision import Revision
-from jupyter_kuberay.spec import ClusterSpec
+from jupyter_kuberay.spec import ClusterSpec, SecretKey
 from jupyter_kuberay.status import ApplicationStatus, Cause, ClusterStatus, Phase, ServiceStatus
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -186,7 +187,7 @@ def test_the_code_of_a_revision_is_left_out_and_its_digest_is_not() -> None:
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 PROMISED: tuple[type[BaseModel], ...] = (
     ClusterStatus, ServiceStatus, Cause, Node, ApplicationStatus, Attaching, Removed, Revision, NotebookRun, Profile, Limits,
-    Finding,
+    Finding, Exposure, SecretKey,
 )  # fmt: skip
 
 

@@ -142,9 +142,19 @@ class Api:
     def _unreachable(self, error: BaseException) -> Unreachable:
         host = self._credentials.host if self._credentials else ""
         words = str(error) or type(error).__name__
-        return Unreachable(
+        told = Unreachable(
             f"The API server at {host} does not answer: {words}.", "Check your network, VPN and kubeconfig: kubectl version."
         )
+        told.__cause__ = error
+        return told
+
+    def is_away(self, error: BaseException) -> bool:
+        """Whether ``error`` says nothing of what was asked for: the server itself could not be reached, or has only just come back."""
+        import aiohttp
+
+        if isinstance(error, aiohttp.WSServerHandshakeError):
+            return self._in_trouble and (error.status == 403 or error.status in _NOT_NOW)
+        return isinstance(error, Unreachable) and isinstance(error.__cause__, aiohttp.ClientError | OSError)
 
     @asynccontextmanager
     async def _ask(self, method: str, path: str, query: Mapping[str, str] | None, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -201,19 +211,26 @@ class Api:
 
     @asynccontextmanager
     async def websocket(self, path: str, query: Mapping[str, str], protocol: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A websocket to a pod, through the API server. An ``aiohttp`` error when it is refused."""
+        """A websocket to a pod, through the API server. ``aiohttp.WSServerHandshakeError`` when it is refused, or `Unreachable`."""
+        import aiohttp
+
         session, credentials = await self._opened()
         headers = await credentials.headers()
-        async with session.ws_connect(
-            credentials.host + path,
-            params=query,
-            headers=headers,
-            protocols=(protocol,),
-            max_msg_size=0,
-            compress=0,
-            autoping=True,
-            **_transport(credentials),
-        ) as socket:
+        try:
+            socket = await session.ws_connect(
+                credentials.host + path,
+                params=query,
+                headers=headers,
+                protocols=(protocol,),
+                max_msg_size=0,
+                compress=0,
+                autoping=True,
+                **_transport(credentials),
+            )
+        except (aiohttp.ClientConnectionError, TimeoutError, OSError) as error:
+            self._in_trouble_until = time.monotonic() + _PATIENCE_S
+            raise self._unreachable(error) from error
+        async with socket:
             yield socket
 
     async def _opened(self) -> tuple[aiohttp.ClientSession, Credentials]:

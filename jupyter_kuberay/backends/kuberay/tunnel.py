@@ -23,6 +23,7 @@ _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1
 _CHUNK = 2**18
 _TRIES, _AGAIN_S = 2, 0.2
+_AWAY_S = 30.0  # as long as Ray Client tries to connect again
 _LAST_WORDS_S = 1.0
 
 
@@ -66,19 +67,25 @@ class _Carried:
             writer.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether there was somebody to talk to."""
+        """Whether there was somebody to talk to.
+
+        While only the API server is away, a connection waits: one that ends at once means that the head is gone.
+        """
         import aiohttp
 
-        for tries_left in reversed(range(_TRIES)):
+        now = asyncio.get_running_loop().time
+        tries, until = _TRIES, now() + _AWAY_S
+        while tries:
             try:
                 self._pod = self._pod or await self._head()
                 path = PODS.path(await self._api.namespace(), self._pod, "portforward")
                 async with self._api.websocket(path, {"ports": str(self._port)}, _PROTOCOL) as socket:
                     await _pump(socket, reader, writer)
                 return True
-            except (KubeRayError, aiohttp.ClientError, OSError):
+            except (KubeRayError, aiohttp.ClientError, OSError) as error:
                 self._pod = ""  # it is gone, or cannot be reached now
-                if tries_left:
+                tries = tries if self._api.is_away(error) and now() < until else tries - 1
+                if tries:
                     await asyncio.sleep(_AGAIN_S)
         return False
 
