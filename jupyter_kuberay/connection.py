@@ -164,7 +164,8 @@ class Connection:
                     raise _mismatch(self.cluster, error) from error
                 raise Failed(f"Ray did not let us in on cluster {self.cluster!r}: {error}", "See the log of its head.") from error
             except ConnectionError as error:
-                # A first connect to a fresh head fails now and then, and the next one does not.
+                # A first connect to a fresh head fails now and then, and the next one does not: the head forks for each
+                # session while gRPC works in it, and what it forks can be dead at once.
                 if not tries_left or knock(self.endpoint) is not Answer.WELCOME:
                     raise Unreachable(
                         f"Cluster {self.cluster!r} answers, but starts no session: {str(error).splitlines()[0]}",
@@ -255,19 +256,23 @@ class Connection:
             context.client_worker = None
             # Bound anew, not changed: ray.shutdown() may be walking through it in another thread.
             client._all_contexts = client._all_contexts - {context}
-        if worker is None:
-            return
-        worker._in_shutdown = True
-        closing = threading.Thread(target=_close, args=(worker,), name="jupyter-kuberay-closing", daemon=True)
-        closing.start()
-        # A close that finds the head alive takes milliseconds; the next connect is cleaner after it.
-        closing.join(timeout=1.0)
+        if worker is not None:
+            _let_go(worker)
 
 
 def _is_for_a_person(record: logging.LogRecord) -> bool:
     """Keep, of what Ray Client logs, errors and what comes from the cluster; drop what it says about itself."""
     about_itself = ("Log channel", "SIGTERM handler", "Unrecoverable error in data channel", "Unexpected exception:")
     return record.name.endswith("logsclient") and not record.getMessage().startswith(about_itself)
+
+
+def _let_go(worker: Any) -> None:
+    """Close what Ray takes for the connection: half a minute, where a head is gone or has begun no session."""
+    worker._in_shutdown = True
+    closing = threading.Thread(target=_close, args=(worker,), name="jupyter-kuberay-closing", daemon=True)
+    closing.start()
+    # A close that finds the head alive takes milliseconds; the next connect is cleaner after it.
+    closing.join(timeout=1.0)
 
 
 def _close(worker: Any) -> None:
@@ -295,9 +300,16 @@ class _NeverHere:
 
 def _told_context(cluster: str) -> type:
     from ray.util.client import _ClientContext
+    from ray.util.client.api import _ClientAPI
 
     class TellingContext(_ClientContext):  # type: ignore[misc]
-        """Ray's context, but for what it says when it is not connected."""
+        """Ray's context, but for what it says when it is not connected, and how long it takes to be so."""
+
+        def disconnect(self) -> None:
+            worker = self.__dict__.get("client_worker")
+            self.client_worker, self.api = None, _ClientAPI()
+            if worker is not None:
+                _let_go(worker)
 
         def __getattr__(self, key: str) -> Any:
             if key in ("is_initialized", "_internal_kv_initialized") or self.is_connected():
