@@ -16,6 +16,7 @@ from typing import Any
 
 from jupyter_kuberay import images, manifest, profiles
 from jupyter_kuberay.backends.base import Backend
+from jupyter_kuberay.comparison import refuse_another
 from jupyter_kuberay.config import KubeRay, load, local_data_dir
 from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, KubeRayError, NotFound, TimedOut
 from jupyter_kuberay.identity import user_name
@@ -159,7 +160,7 @@ class Client:
             if there.resource["metadata"].get("deletionTimestamp"):
                 await self.wait_gone(spec.name, timeout=timeout)
                 continue
-            _refuse_another(spec, there)
+            refuse_another(spec, there)
             if status.phase is Phase.FAILED:
                 await self.suspend(spec.name)
                 await self.wait(spec.name, until=lambda now: now.phase is Phase.SUSPENDED, timeout=timeout)
@@ -368,33 +369,6 @@ def _has_gpus() -> bool:
     from jupyter_kuberay.backends.local.gpus import given
 
     return bool(given())
-
-
-def _refuse_another(spec: ClusterSpec, there: Observation) -> None:
-    found = manifest.read_cluster(there.resource)
-    differing = differences(_comparable(found), _comparable(spec))
-    if differing:
-        shown = "; ".join(f"{path} is {before!r}, not {after!r}" for path, before, after in differing)
-        raise Conflict(
-            f"Cluster {spec.name!r} is there already with another spec: {shown}.",
-            "Choose another name, take it down first, or scale it.",
-        )
-
-
-def _comparable(spec: ClusterSpec) -> Json:
-    fields = spec.model_dump(mode="json", exclude={"suspend", "user"})
-    fields["overrides"].pop("suspend", None)  # "suspend: false", where something was resumed, says nothing
-    return fields
-
-
-def differences(before: Any, after: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """Where two JSON-like values differ, as (path, before, after)."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        keys = list(dict.fromkeys([*before, *after]))
-        return [found for key in keys for found in differences(before.get(key), after.get(key), f"{path}.{key}".lstrip("."))]
-    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        return [found for at, pair in enumerate(zip(before, after, strict=True)) for found in differences(*pair, f"{path}[{at}]")]
-    return [] if before == after else [(path, before, after)]
 
 
 def _group_index(spec: ClusterSpec, group: str) -> int:

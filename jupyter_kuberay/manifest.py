@@ -28,6 +28,7 @@ from jupyter_kuberay.spec import (
     Code,
     HeadSpec,
     JobSpec,
+    SecretKey,
     ServiceSpec,
     WorkerGroup,
 )
@@ -172,6 +173,11 @@ def service_bundle(spec: ServiceSpec, exposure: Exposure | None = None) -> Bundl
         metadata["annotations"] = metadata.get("annotations", {}) | {URL: exposure.url(spec.name, cluster.user)}
         routes = (exposure.route(spec.name, cluster.user, serve_service(spec.name), port, metadata["labels"]),)
     return Bundle(resource=resource, config_maps=(pods.loader_config_map(),) if loaded else (), routes=routes)
+
+
+def service_pods(cluster: ClusterSpec, bearer: SecretKey | None) -> Json:
+    """The ``rayClusterConfig`` of a published service on ``cluster``, whose callers show the token in ``bearer``."""
+    return _cluster_body(pods.with_loader(cluster, bearer))
 
 
 def read_service(resource: Json) -> ServiceSpec:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,10 +16,11 @@ from typing import Any
 
 from jupyter_kuberay import revision as values
 from jupyter_kuberay.backends.base import SERVE_PORT, Backend
+from jupyter_kuberay.comparison import change_of_service
 from jupyter_kuberay.errors import InvalidSpec, NotFound, TimedOut, Unreachable
 from jupyter_kuberay.exposure import Exposure
-from jupyter_kuberay.manifest import NAME, URL, parse_serve_config, read_service, serve_service, service_bundle
-from jupyter_kuberay.observation import Bundle, Kind, Observation
+from jupyter_kuberay.manifest import NAME, URL, parse_serve_config, read_service, serve_service, service_bundle, service_pods
+from jupyter_kuberay.observation import Bundle, Json, Kind, Observation
 from jupyter_kuberay.revision import Revision
 from jupyter_kuberay.rollout import Clock, Progress, Step, first, upgrade, watched
 from jupyter_kuberay.shipment import checked_settings, model_uri, packed, shared_folders
@@ -59,6 +60,8 @@ async def publish(
     route_prefix: str = "/",
     exposure: Exposure | None = None,
     bearer: SecretKey | None = None,
+    defaults: Collection[str] = (),
+    new_cluster: bool = False,
     code_store: str = "",
     try_out: bool = True,
     who: str = "",
@@ -87,12 +90,18 @@ async def publish(
     replicas, gpus
         Of the first of these deployments, and of each of its replicas; default: as the code says, or as before.
     cluster
-        What a new service runs on. Not looked at when the service is there.
+        What it runs on.
     route_prefix
         Of a new service.
     exposure, bearer
-        Of a new service on Kubernetes: its address outside, and the token that whoever calls it has to show.
-        On this machine it answers on loopback only, and asks for none.
+        On Kubernetes: its address outside, and the token that whoever calls it has to show. On this machine it answers
+        on loopback only, and asks for none.
+    defaults
+        Which of "cluster", "exposure" and "bearer" are only for a new service; one that is there keeps its own.
+        What is not among them is refused where it is another than the service has, or moves it, see ``new_cluster``.
+    new_cluster
+        Whether a service that is there may move to another cluster, on Kubernetes: a second one is made beside the one that
+        answers, and takes over once it does, too. The first step told says what that costs.
     code_store
         A URI of a folder for code that is too large for the service's configuration; the cluster must be able to read it.
     try_out
@@ -110,7 +119,7 @@ async def publish(
         The application does not start or did not pass its try-out; the message says why. A service that was made is
         removed, one that was there answers as before.
     Conflict
-        Somebody else published meanwhile. Nothing was changed.
+        Somebody else published meanwhile, or the service is there and cannot become what is asked for. Nothing was changed.
     TimedOut
         As `Failed`.
 
@@ -118,6 +127,9 @@ async def publish(
     """
     clock = Clock(progress)
     there = await _there(backend, name)
+    move, words = _change(backend, there, cluster, exposure, bearer, defaults, new_cluster)
+    for each in words:
+        clock.tell("cluster", each)
     found, text, sha256 = await asyncio.to_thread(packed, app, code, code_store)
     names = tuple(deployments) if deployments is not None else tuple(each.name for each in found.deployments if each.configurable)
     wanted = Revision(
@@ -148,7 +160,16 @@ async def publish(
     else:
         wanted = wanted.model_copy(update={"number": values.next_number(await _recorded(backend, there))})
         seen = await upgrade(
-            backend, there, wanted, clock, timeout or UPGRADE_SECONDS, try_out=try_out, main=main, replicas=replicas, gpus=gpus
+            backend,
+            there,
+            wanted,
+            clock,
+            timeout or (FIRST_SECONDS if move else UPGRADE_SECONDS),
+            try_out=try_out,
+            move_to=move,
+            main=main,
+            replicas=replicas,
+            gpus=gpus,
         )
     return await _published(backend, seen, wanted, clock, found.example)
 
@@ -207,6 +228,27 @@ def _bundle(
     entry = values.application(wanted, name, **options)
     text = values.written({**spec.serve_options, "applications": [entry]})
     return bundle.model_copy(update={"resource": {**bundle.resource, "spec": {**bundle.resource["spec"], "serveConfigV2": text}}})
+
+
+def _change(
+    backend: Backend,
+    there: Observation | None,
+    cluster: ClusterSpec | None,
+    exposure: Exposure | None,
+    bearer: SecretKey | None,
+    defaults: Collection[str],
+    new_cluster: bool,
+) -> tuple[Json | None, Sequence[str]]:
+    """The other cluster that a service that is there is to move to, as its rayClusterConfig, and what to say of it."""
+    if there is None:
+        return None, ()
+    on_kubernetes = backend.name != "local"
+    if not on_kubernetes:
+        exposure = bearer = None
+    goal, token, told = change_of_service(
+        there, cluster, exposure, bearer, defaults=defaults, new_cluster=new_cluster, on_kubernetes=on_kubernetes
+    )
+    return service_pods(goal, token) if goal else None, told
 
 
 def _shared(backend: Backend, there: Observation | None, cluster: ClusterSpec | None) -> list[str]:

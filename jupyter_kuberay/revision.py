@@ -191,10 +191,16 @@ def read(text: str, application_name: str = "") -> Revision:
     )
 
 
-def swap(before: str, after: str) -> list[Json]:
-    """The patch that puts one configuration in another's place, if nobody else has meanwhile."""
-    path = "/spec/serveConfigV2"
-    return [{"op": "test", "path": path, "value": before}, {"op": "replace", "path": path, "value": after}]
+def swap(before: Json, after: Json) -> list[Json]:
+    """The patch that puts one state of a RayService's spec in another's place, if nobody else has changed that meanwhile.
+
+    Parameters
+    ----------
+    before, after
+        The same fields of the spec: ``serveConfigV2``, and where pods change, too, ``rayClusterConfig``.
+    """
+    tests = [{"op": "test", "path": f"/spec/{field}", "value": value} for field, value in before.items()]
+    return tests + [{"op": "replace", "path": f"/spec/{field}", "value": value} for field, value in after.items()]
 
 
 # Records

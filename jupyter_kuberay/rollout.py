@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,11 +21,22 @@ from jupyter_kuberay.manifest import NAME, parse_serve_config
 from jupyter_kuberay.observation import API_VERSION, Bundle, ChangeType, Json, Kind, Observation
 from jupyter_kuberay.outcome import explained, failure_of, last_line
 from jupyter_kuberay.revision import Revision
-from jupyter_kuberay.status import JobPhase, JobStatus, Phase, ServiceStatus, job_status, service_status
+from jupyter_kuberay.status import (
+    ApplicationStatus,
+    JobPhase,
+    JobStatus,
+    Phase,
+    ServiceStatus,
+    application_message,
+    job_status,
+    second_cluster,
+    service_status,
+)
 
 TRY_OUT_SECONDS = 300
 _ASK_SERVE_S = 0.25
 _BACK = "The earlier revision is back in and answers."
+_STAYED = "The earlier cluster answers as before; KubeRay makes one more like it, which takes its place."
 
 
 @dataclass(frozen=True)
@@ -104,15 +115,22 @@ async def upgrade(
     *,
     try_out: bool,
     keep: bool = True,
+    move_to: Json | None = None,
     **options: Any,
 ) -> Observation:
-    before = str(there.spec.get("serveConfigV2") or "")
-    after = values.put_in(before, wanted, **options)
+    """Put ``wanted`` in; with ``move_to`` (a RayService's rayClusterConfig) on another cluster, which takes over once it answers.
+
+    On that it cannot be tried out beforehand; the earlier cluster answers until it has shown that it does.
+    """
+    before: Json = {"serveConfigV2": str(there.spec.get("serveConfigV2") or "")}
+    after: Json = {"serveConfigV2": values.put_in(before["serveConfigV2"], wanted, **options)}
+    if move_to is not None:
+        before, after = before | {"rayClusterConfig": there.spec.get("rayClusterConfig")}, after | {"rayClusterConfig": move_to}
     name = there.name
     patched: asyncio.Task[Observation] | None = None
     try:
         async with asyncio.timeout(timeout):
-            if try_out:
+            if try_out and move_to is None:
                 await _tried(backend, there, wanted, clock)
             patched = asyncio.create_task(backend.patch(Kind.SERVICE, name, values.swap(before, after)))
             await asyncio.shield(patched)
@@ -133,18 +151,25 @@ async def upgrade(
                     f"Revision {wanted.number} was not tried out within {timeout:.0f} s; nothing was changed.", "Try again."
                 ) from None
             raise
-        await asyncio.shield(_put_back(backend, name, before, after, clock))
+        if await asyncio.shield(_succeeded(patched)):
+            # What is there now is what was kept, with the defaults that an API server writes into it.
+            now = {field: patched.result().spec.get(field) for field in after}
+            await asyncio.shield(_put_back(backend, name, now, before, clock))
+        back = _BACK if move_to is None else _STAYED
         if isinstance(error, TimeoutError):
-            raise TimedOut(f"Revision {wanted.number} did not answer within {timeout:.0f} s. {_BACK}", "Give it more time.") from None
-        raise Failed(f"{error.message} {_BACK}", error.hint) from error
+            raise TimedOut(f"Revision {wanted.number} did not answer within {timeout:.0f} s. {back}", "Give it more time.") from None
+        raise Failed(f"{error.message} {back}", error.hint) from error
     if keep:
         await asyncio.shield(_keep(backend, seen, wanted))
     return seen
 
 
-async def _put_back(backend: Backend, name: str, before: str, after: str, clock: Clock) -> None:
+async def _put_back(backend: Backend, name: str, now: Json, earlier: Json, clock: Clock) -> None:
     with suppress(KubeRayError):
-        await backend.patch(Kind.SERVICE, name, values.swap(after, before))
+        back = await backend.patch(Kind.SERVICE, name, values.swap(now, earlier))
+        if newer := second_cluster(back):
+            # KubeRay cannot give a second cluster up. It makes one like the first in its place, and sooner when it is gone.
+            await backend.delete(Kind.CLUSTER, newer)
     clock.tell("undone", "The earlier revision is put in again.")
 
 
@@ -206,9 +231,11 @@ async def _answering(backend: Backend, name: str, clock: Clock, *, whole: bool =
             status = service_status(seen)
             failed = [each for each in status.applications if each.state == "DEPLOY_FAILED"]
             # KubeRay tells what Serve says some seconds late: it is asked as soon as it has been told what is wanted.
-            told = status.settled or (status.phase is Phase.READY and _is_noticed(seen))
+            # While there is a second cluster, it alone gets what is asked for, and nothing is told of the first one's.
+            second = second_cluster(seen)
+            told = status.settled or (status.phase is Phase.READY and _is_noticed(seen) and not second)
             if told or failed:
-                state, message = await _at_serve(backend, seen, status, told)
+                state, message = await _at_serve(backend, seen, second or status.cluster, status.applications, told)
                 if state == "DEPLOY_FAILED":
                     raise explained(message or failed[0].message, "The application does not start")
                 if state == "RUNNING" and told:
@@ -216,6 +243,8 @@ async def _answering(backend: Backend, name: str, clock: Clock, *, whole: bool =
                     return seen
             elif status.phase is Phase.FAILED and status.cause:
                 raise Failed(f"Service {name!r} failed: {status.cause.what}", status.cause.remedy)
+            if second and not status.cause:
+                clock.tell("cluster", f"The second cluster, {second}, is starting; the first one answers.")
             if status.cause:
                 clock.tell("cluster" if whole and not status.applications else "ready", last_line(status.cause.what))
     raise NotFound(f"Service {name!r} was deleted meanwhile.", "Publish it again.")
@@ -225,7 +254,9 @@ def _is_noticed(seen: Observation) -> bool:
     return bool(seen.status.get("observedGeneration", 0) == seen.resource["metadata"].get("generation", 0))
 
 
-async def _at_serve(backend: Backend, seen: Observation, status: ServiceStatus, told: bool) -> tuple[str, str]:
+async def _at_serve(
+    backend: Backend, seen: Observation, cluster: str, applications: Sequence[ApplicationStatus], told: bool
+) -> tuple[str, str]:
     """What Serve itself makes of the configuration that is asked for, once it makes up its mind; state and message.
 
     KubeRay's status runs ahead of Serve (observedGeneration) and behind it (the applications' states), and nothing
@@ -236,17 +267,17 @@ async def _at_serve(backend: Backend, seen: Observation, status: ServiceStatus, 
     wanted = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))["applications"]
     while True:
         try:
-            async with backend.reach(status.cluster, DASHBOARD_PORT) as at:
+            async with backend.reach(cluster, DASHBOARD_PORT) as at:
                 found = (await Dashboard(at.host, at.port, at.token).applications()).get("applications") or {}
         except (Forbidden, NotFound, Unreachable):
-            failed = next((each for each in status.applications if each.state == "DEPLOY_FAILED"), None)
+            failed = next((each for each in applications if each.state == "DEPLOY_FAILED"), None)
             return ("DEPLOY_FAILED", failed.message) if failed else ("RUNNING", "")  # the status is all that can be known
         there = [found.get(str(each.get("name"))) or {} for each in wanted]
         if all(_same(each, at_serve.get("deployed_app_config") or {}) for each, at_serve in zip(wanted, there, strict=True)):
             for state in ("DEPLOY_FAILED", "RUNNING"):
                 some = [each for each in there if each.get("status") == state]
                 if len(some) == len(there) or (some and state == "DEPLOY_FAILED"):
-                    return state, str(some[0].get("message") or "")
+                    return state, application_message(some[0])
         if not told:
             return "DEPLOYING", ""  # the watch tells when there is more to see
         await asyncio.sleep(_ASK_SERVE_S)

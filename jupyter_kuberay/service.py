@@ -36,6 +36,7 @@ def publish(
     cluster: object = None,
     profile: str = "",
     workers: int | None = None,
+    image: str | None = None,
     client: Client | None = None,
     settings: Mapping[str, Any] | None = None,
     replicas: int | None = None,
@@ -59,9 +60,11 @@ def publish(
     model
         The weights: a path here, or a URI that the cluster can read.
     cluster
-        What a new service runs on: a `ClusterSpec` or what stands for one; default: what ``profile`` and ``workers`` say.
+        What it runs on: a `ClusterSpec` or what stands for one; default: what ``profile``, ``workers`` and ``image`` say, and
+        if nothing is said, the default profile for a new service, and the cluster that it has for one that is there.
     exposure, bearer
-        As `jupyter_kuberay.publishing.publish` says; default: the profile's (of ``cluster``, where that names one).
+        As `jupyter_kuberay.publishing.publish` says; default: for a new service, the profile's (of ``cluster``, where that
+        names one).
     settings, replicas, gpus, why, metrics, timeout, more
         As `jupyter_kuberay.publishing.publish` says.
 
@@ -75,7 +78,10 @@ def publish(
     from jupyter_kuberay.publishing import publish
 
     client = client or default_client()
-    spec = client.spec(cluster if cluster is not None else client.request(name, profile, workers=workers))
+    asked = {"workers": workers, "image": image}
+    unsaid = {"cluster": cluster is None and not profile and all(value is None for value in asked.values())}
+    unsaid |= {"exposure": exposure is None, "bearer": bearer is None}
+    spec = client.spec(cluster if cluster is not None else client.request(name, profile, **asked))
     offered = client.profile(spec.profile) if spec.profile else None
     return run_sync(
         publish(
@@ -89,6 +95,7 @@ def publish(
             gpus=gpus,
             exposure=exposure or (offered.exposure if offered else None),
             bearer=bearer or (offered.bearer if offered else None),
+            defaults=[what for what, is_unsaid in unsaid.items() if is_unsaid],
             who=client.user,
             why=why,
             metrics=metrics,

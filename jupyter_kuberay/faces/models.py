@@ -71,13 +71,16 @@ class SecretReference(click.ParamType["SecretKey"]):
 @click.option("--why", default="", metavar="TEXT", help="Kept with the revision.")
 @click.option("--metric", "metrics", type=Pairs(), multiple=True, metavar="KEY=NUMBER", help="Kept with the revision; can be repeated.")
 @options.profile
-@click.option("--workers", type=int, metavar="N", help="Workers of a new service's cluster.")
+@click.option("--workers", type=int, metavar="N", help="Workers of its cluster.")
+@click.option("--image", metavar="NAME", help="Container image of its cluster.")
+@click.option("--new-cluster", is_flag=True, help="Move a service that is there to another cluster, if what is asked for needs one.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For all of it; default: 600, or 300.")
 def publish(
     face: Face,
     name: str,
     profile: str,
     workers: int | None,
+    image: str | None,
     in_image: bool,
     no_try_out: bool,
     settings: tuple[tuple[str, Any], ...],
@@ -91,14 +94,14 @@ def publish(
     """
     from jupyter_kuberay.service import publish
 
-    client = face.client
+    client, asked = face.client, {"workers": workers, "image": image}
     return _publishing(
         face,
         name,
         lambda told: publish(
             name,
             client=client,
-            cluster=wanted(client, name, profile, workers=workers),
+            cluster=wanted(client, name, profile, **asked) if profile or any(value is not None for value in asked.values()) else None,
             settings=dict(settings),
             metrics={key: _number(key, value) for key, value in metrics},
             code=False if in_image else None,

@@ -17,8 +17,8 @@ from datetime import datetime
 from jupyter_kuberay.observation import Kind, Observation
 from jupyter_kuberay.status.clusters import cluster_status
 from jupyter_kuberay.status.jobs import job_status
-from jupyter_kuberay.status.observed import NOT_HERE, ORIGIN, wanted_replicas
-from jupyter_kuberay.status.services import service_status
+from jupyter_kuberay.status.observed import NOT_HERE, ORIGIN, pods_and_gpus, wanted_replicas
+from jupyter_kuberay.status.services import application_message, second_cluster, service_status
 from jupyter_kuberay.status.values import ApplicationStatus, Cause, ClusterStatus, JobPhase, JobStatus, Phase, ServiceStatus
 
 __all__ = [
@@ -31,9 +31,12 @@ __all__ = [
     "JobStatus",
     "Phase",
     "ServiceStatus",
+    "application_message",
     "cluster_status",
     "job_status",
     "judge",
+    "pods_and_gpus",
+    "second_cluster",
     "service_status",
     "wanted_replicas",
 ]

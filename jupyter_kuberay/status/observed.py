@@ -114,6 +114,12 @@ def wanted_gpus(spec: Json) -> int:
     return sum(_gpus(group) * wanted_replicas(group) for group in spec.get("workerGroupSpecs") or [])
 
 
+def pods_and_gpus(spec: Json) -> str:
+    """What a RayCluster's spec takes, such as "3 pods and 2 GPUs"."""
+    pods, gpus = 1 + sum(wanted_workers(spec).values()), wanted_gpus(spec)
+    return f"{pods} {'pod' if pods == 1 else 'pods'}" + (f" and {gpus} {'GPU' if gpus == 1 else 'GPUs'}" if gpus else "")
+
+
 def _gpus(group: Json) -> int:
     try:
         limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]

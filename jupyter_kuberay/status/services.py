@@ -26,12 +26,13 @@ from jupyter_kuberay.status.observed import (
     is_true,
     not_here,
     of_group,
-    wanted_gpus,
+    pods_and_gpus,
     wanted_workers,
 )
 from jupyter_kuberay.status.values import ApplicationStatus, Cause, Phase, ServiceStatus
 
 _BROKEN = ("DEPLOY_FAILED", "UNHEALTHY")
+_NAMES_DEPLOYMENTS = "Failed to update the deployments"  # and no more, in Serve's message of an application whose replicas fail
 _SERVE_BEGINS = timedelta(seconds=60)  # with the applications, after the head is up
 
 
@@ -171,27 +172,33 @@ def _nodes_of_the_newer(seen: Observation) -> tuple[Node, ...]:
     return tuple(node for node in seen.nodes if not node.name.startswith(f"{active}-"))
 
 
+def second_cluster(seen: Observation) -> str:
+    """The cluster that is being made beside the one that answers; "" when there is none."""
+    active, pending = _names(seen)
+    return pending if active else ""
+
+
 def _second_cluster(seen: Observation, active: str, pending: str) -> tuple[str, ...]:
     if not (active and pending):
         return ()
-    spec = seen.spec.get("rayClusterConfig") or {}
-    pods, gpus = 1 + sum(wanted_workers(spec).values()), wanted_gpus(spec)
-    cost = f"{pods} {'pod' if pods == 1 else 'pods'}" + (f" and {gpus} {'GPU' if gpus == 1 else 'GPUs'}" if gpus else "")
+    cost = pods_and_gpus(seen.spec.get("rayClusterConfig") or {})
     return (f"A second cluster, {pending}, is made beside {active} and takes over once it answers; until then it needs {cost} more.",)
 
 
 def _applications(part: Json) -> tuple[ApplicationStatus, ...]:
     found = part.get("applicationStatuses") or {}
     return tuple(
-        ApplicationStatus(name=name, state=str(state.get("status") or ""), message=_useful(state)) for name, state in sorted(found.items())
+        ApplicationStatus(name=name, state=str(state.get("status") or ""), message=application_message(state))
+        for name, state in sorted(found.items())
     )
 
 
-def _useful(state: Json) -> str:
-    """The application's own message, or else its unhappy deployment's."""
+def application_message(state: Json) -> str:
+    """What an application's state (KubeRay's, or Serve's own) says: its own message, or where that names deployments only, theirs."""
     deployments = state.get("serveDeploymentStatuses") or state.get("deployments") or {}
     unhappy = [str(part.get("message") or "") for part in deployments.values() if part.get("status") not in ("HEALTHY", None)]
-    return str(state.get("message") or "") or next(filter(None, unhappy), "")
+    own = str(state.get("message") or "")
+    return next(filter(None, unhappy), own) if own.startswith(_NAMES_DEPLOYMENTS) or not own else own
 
 
 @lru_cache(maxsize=32)  # it may hold an application's whole code, and is the same from one change of a status to the next

@@ -139,8 +139,8 @@ def test_of_two_applications_the_one_that_is_meant_must_be_named():
     assert read(put_in(both, SECOND, "two"), "one").number == 1
 
 
-def test_a_patch_tests_for_the_string_that_it_replaces():
-    assert swap("old", "new") == [
+def test_a_patch_tests_for_what_it_replaces():
+    assert swap({"serveConfigV2": "old"}, {"serveConfigV2": "new"}) == [
         {"op": "test", "path": "/spec/serveConfigV2", "value": "old"},
         {"op": "replace", "path": "/spec/serveConfigV2", "value": "new"},
     ]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from jupyter_kuberay.observation import Event, Kind, Node, Observation
-from jupyter_kuberay.status import Phase, service_status
+from jupyter_kuberay.status import Phase, application_message, service_status
 
 HEAD = Node(name="s-abcde-head", group="head", ready=True, started="2026-11-25T10:00:00Z")
 NEW_HEAD = Node(name="s-fghij-head", group="head", ready=True, started="2026-11-25T10:00:00Z")
@@ -242,6 +242,22 @@ def test_a_serve_that_never_begins_is_told_after_a_minute_because_nobody_else_sa
     assert "Serve has not begun" in cause.what and "ray[serve]" in cause.remedy
     at_it = starting(NEW_HEAD, pending=FIRST | {"applicationStatuses": {"app": {"status": "DEPLOYING"}}})
     assert service_status(at_it, LATE).cause.what == "Application 'app' is DEPLOYING."
+
+
+@pytest.mark.parametrize(
+    ("own", "deployments", "told"),
+    [
+        ("ImportError: no", {}, "ImportError: no"),
+        ("ImportError: no", {"A": {"status": "UNHEALTHY", "message": "not this"}}, "ImportError: no"),
+        ("Failed to update the deployments ['A']", {"A": {"status": "DEPLOY_FAILED", "message": "ValueError: no"}}, "ValueError: no"),
+        ("Failed to update the deployments ['A']", {"A": {"status": "HEALTHY", "message": ""}}, "Failed to update the deployments ['A']"),
+        ("", {"A": {"status": "HEALTHY", "message": "fine"}, "B": {"status": "UPDATING", "message": "no room"}}, "no room"),
+        ("", {}, ""),
+    ],
+)
+@pytest.mark.parametrize("kept_as", ["serveDeploymentStatuses", "deployments"])
+def test_where_an_application_only_names_its_deployments_theirs_is_what_is_told(own, deployments, told, kept_as):
+    assert application_message({"status": "DEPLOY_FAILED", "message": own, kept_as: deployments}) == told
 
 
 # --- a second cluster ----------------------------------------------------
