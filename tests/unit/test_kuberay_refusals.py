@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jupyter_kuberay.backends.kuberay.refusals import Asked, refused
+from jupyter_kuberay.backends.kuberay.refusals import Asked, NotNow, refused
 from jupyter_kuberay.errors import Conflict, Forbidden, InvalidSpec, NotFound, Refused, Unreachable
 
 CLUSTER = Asked("RayCluster 'alice-1'", "rayclusters.ray.io")
@@ -56,8 +56,8 @@ INVALID = status(
         (409, status(409, "Conflict", "the object has been modified"), Conflict, ["Somebody else changed"]),
         (422, TEST_FAILED, Conflict, ["Somebody else changed RayCluster 'alice-1'"]),
         (422, INVALID, InvalidSpec, ["spec.headGroupSpec: Required value"]),
-        (503, b"apiserver not ready", Unreachable, ["cannot answer now", "Try again"]),
-        (500, b"", Unreachable, ["HTTP 500"]),
+        (503, b"apiserver not ready", NotNow, ["cannot answer now", "Try again"]),
+        (500, b"", NotNow, ["HTTP 500"]),
     ],
 )
 def test_a_refusal_says_what_happened_and_what_to_do(code, body, kind, words):

@@ -17,8 +17,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from jupyter_kuberay.backends.kuberay.credentials import Credentials, load
-from jupyter_kuberay.backends.kuberay.refusals import Asked, refused
-from jupyter_kuberay.errors import KubeRayError, Unreachable
+from jupyter_kuberay.backends.kuberay.refusals import NOT_NOW, Asked, NotNow, refused
+from jupyter_kuberay.errors import Forbidden, KubeRayError, Unreachable
 from jupyter_kuberay.observation import Json
 
 if TYPE_CHECKING:
@@ -30,10 +30,13 @@ APPLY = "application/apply-patch+yaml"
 FIELD_MANAGER = "jupyter-kuberay"
 
 _TIMEOUT_S = 30.0
-_PATIENCE_S = 15.0  # an API server that is started again needs about seven
-_AGAIN_S = 0.25
-_LONGEST_PAUSE_S = 5.0
-_NOT_NOW = (429, 500, 502, 503, 504)  # an API server that is being started says such things, and forbids what it allows
+PATIENCE_S = 15.0  # an API server that is started again needs about seven
+AGAIN_S = 0.25
+LONGEST_PAUSE_S = 5.0
+
+
+class Lost(Unreachable):
+    """The API server could not be reached, or ended a connection in the middle of an answer."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class Api:
                 renewed = True
                 await self._renew()
                 continue
-            patient = time.monotonic() - began < _PATIENCE_S
+            patient = time.monotonic() - began < PATIENCE_S
             if patient and (answer.lost is not None or self._may_change(answer.status, method, doubted)):
                 doubted = True
                 await asyncio.sleep(_pause(answer.headers))
@@ -115,7 +118,7 @@ class Api:
         """Whether the same request may soon be answered otherwise."""
         if status == 403:
             return self._in_trouble or (method == "GET" and not doubted)
-        return status in _NOT_NOW
+        return status in NOT_NOW
 
     @property
     def _in_trouble(self) -> bool:
@@ -131,7 +134,7 @@ class Api:
             async with self._ask(method, path, query, timeout=limit, data=data, headers=headers) as response:
                 return _Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._in_trouble_until = time.monotonic() + _PATIENCE_S
+            self._in_trouble_until = time.monotonic() + PATIENCE_S
             unreachable = self._unreachable(error)
             certificate = isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError)
             never_sent = isinstance(error, aiohttp.ClientConnectorError)
@@ -139,12 +142,10 @@ class Api:
                 raise unreachable from error
             return _Answer(lost=unreachable)
 
-    def _unreachable(self, error: BaseException) -> Unreachable:
+    def _unreachable(self, error: BaseException) -> Lost:
         host = self._credentials.host if self._credentials else ""
         words = str(error) or type(error).__name__
-        told = Unreachable(
-            f"The API server at {host} does not answer: {words}.", "Check your network, VPN and kubeconfig: kubectl version."
-        )
+        told = Lost(f"The API server at {host} does not answer: {words}.", "Check your network, VPN and kubeconfig: kubectl version.")
         told.__cause__ = error
         return told
 
@@ -153,8 +154,12 @@ class Api:
         import aiohttp
 
         if isinstance(error, aiohttp.WSServerHandshakeError):
-            return self._in_trouble and (error.status == 403 or error.status in _NOT_NOW)
-        return isinstance(error, Unreachable) and isinstance(error.__cause__, aiohttp.ClientError | OSError)
+            return self._in_trouble and (error.status == 403 or error.status in NOT_NOW)
+        return isinstance(error, Lost) or self.is_not_now(error)
+
+    def is_not_now(self, error: BaseException) -> bool:
+        """Whether the server itself has answered, and may soon answer otherwise: it throttles, or has only just come back."""
+        return isinstance(error, NotNow) or (isinstance(error, Forbidden) and self._in_trouble)
 
     @asynccontextmanager
     async def _ask(self, method: str, path: str, query: Mapping[str, str] | None, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -206,7 +211,7 @@ class Api:
                         yield line
                     return
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                self._in_trouble_until = time.monotonic() + _PATIENCE_S
+                self._in_trouble_until = time.monotonic() + PATIENCE_S
                 raise self._unreachable(error) from error
 
     @asynccontextmanager
@@ -228,7 +233,7 @@ class Api:
                 **_transport(credentials),
             )
         except (aiohttp.ClientConnectionError, TimeoutError, OSError) as error:
-            self._in_trouble_until = time.monotonic() + _PATIENCE_S
+            self._in_trouble_until = time.monotonic() + PATIENCE_S
             raise self._unreachable(error) from error
         async with socket:
             yield socket
@@ -303,7 +308,7 @@ def _retry_after(headers: Mapping[str, str]) -> float:
 
 
 def _pause(headers: Mapping[str, str]) -> float:
-    return min(_retry_after(headers) or _AGAIN_S, _LONGEST_PAUSE_S)
+    return min(_retry_after(headers) or AGAIN_S, LONGEST_PAUSE_S)
 
 
 async def _split(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
-from jupyter_kuberay.backends.kuberay.api import Api
+from jupyter_kuberay.backends.kuberay.api import AGAIN_S, LONGEST_PAUSE_S, PATIENCE_S, Api
 from jupyter_kuberay.backends.kuberay.paths import Place
-from jupyter_kuberay.backends.kuberay.refusals import Asked
+from jupyter_kuberay.backends.kuberay.refusals import NOT_NOW, Asked, NotNow
 from jupyter_kuberay.errors import Forbidden, InvalidSpec, KubeRayError, Unreachable
 from jupyter_kuberay.observation import Json
 
@@ -205,7 +205,8 @@ def _change(line: bytes) -> tuple[str, Json]:
     if kind == "ERROR":
         if thing.get("code") in (410, 504):
             raise Gone
-        raise Unreachable(f"The API server ended a watch: {thing.get('message')}", "Try again in a moment.")
+        told = NotNow if thing.get("code") in NOT_NOW else Unreachable
+        raise told(f"The API server ended a watch: {thing.get('message')}", "Try again in a moment.")
     return kind, thing
 
 
@@ -223,19 +224,37 @@ async def _by_pages(api: Api, path: str, asked: Asked, labels: str) -> AsyncGene
 
 
 async def listed(api: Api, place: Place, labels: str = "") -> list[Json]:
-    """All objects of a kind now, by one request that is read a line at a time."""
-    found: list[Json] = []
-    path = place.path(await api.namespace())
-    for _ in range(3):
-        found.clear()
+    """All objects of a kind now, by one request that is read a line at a time.
+
+    Tried again for some seconds while the server is being started or throttles; one that cannot be reached is told at once.
+    """
+    path, until = place.path(await api.namespace()), time.monotonic() + PATIENCE_S
+    while True:
+        problem: KubeRayError = NotNow(f"The API server does not list its {place.resource}.", "Try again in a moment.")
         try:
-            async with aclosing(changes(api, path, Asked(what=place.resource, place=place.resource), labels)) as stream:
-                async for kind, thing in stream:
-                    if kind == "BOOKMARK" and _LIST_ENDS in (thing["metadata"].get("annotations") or {}):
-                        return found
-                    if kind == "ADDED":
-                        thing["metadata"].pop("managedFields", None)
-                        found.append(thing)
+            found = await _listed_once(api, path, Asked(what=place.resource, place=place.resource), labels)
+            if found is not None:
+                return found
         except Gone:
-            continue
-    raise Unreachable(f"The API server does not list its {place.resource}.", "Try again in a moment.")
+            pass
+        except KubeRayError as error:
+            if not api.is_not_now(error):
+                raise
+            problem = error
+        pause = min(problem.retry_after or AGAIN_S, LONGEST_PAUSE_S)
+        if time.monotonic() + pause > until:
+            raise problem
+        await asyncio.sleep(pause)
+
+
+async def _listed_once(api: Api, path: str, asked: Asked, labels: str) -> list[Json] | None:
+    """None when the server ended the answer before its end, as one does that has only just started."""
+    found: list[Json] = []
+    async with aclosing(changes(api, path, asked, labels)) as stream:
+        async for kind, thing in stream:
+            if kind == "BOOKMARK" and _LIST_ENDS in (thing["metadata"].get("annotations") or {}):
+                return found
+            if kind == "ADDED":
+                thing["metadata"].pop("managedFields", None)
+                found.append(thing)
+    return None

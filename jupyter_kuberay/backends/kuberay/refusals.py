@@ -20,6 +20,11 @@ _FORBIDDEN = re.compile(
 _WEBHOOK = re.compile(r'admission webhook "(?P<name>[^"]+)" denied the request(?: without explanation|: (?P<words>.*))', re.DOTALL)
 _GATEWAY_API = ".gateway.networking.k8s.io"
 _QUOTA = "exceeded quota"
+NOT_NOW = (429, 500, 502, 503, 504)  # an API server that is being started says such things, and forbids what it allows
+
+
+class NotNow(Unreachable):
+    """The API server is there and cannot answer now, as while it starts; it has said nothing of what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ def refused(status: int, body: bytes, asked: Asked) -> KubeRayError:
         return Conflict(f"Somebody else changed {what} meanwhile.", "Look at it again, and try again.")
     if status in (400, 422):
         return _invalid(answer, message, what)
-    if status in (429, 500, 502, 503, 504):
-        return Unreachable(f"The API server cannot answer now: {message}", "Try again in a moment.")
+    if status in NOT_NOW:
+        return NotNow(f"The API server cannot answer now: {message}", "Try again in a moment.")
     return Failed(f"The API server refuses {what}: {message}", "Ask your administrator.")
 
 
