@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from . import api, node
 from .configuration import AUDIT, CONTAINERD, COREFILE, KUBELET
-from .places import BIN, LOGS, NODE, NODE_ADDRESS, PKI, POD_CIDR, RUN, SERVICE_CIDR
-from .processes import command, wait_for
+from .places import BIN, LOGS, NODE, NODE_ADDRESS, PKI, POD_CIDR, RUN, SERVICE_CIDR, TestbedError
+from .processes import command, is_gone, wait_for
 from .users import USERS, User
 
 AUDIT_LOG = LOGS / "audit.json"
@@ -43,10 +43,17 @@ class Component:
 
     def start(self, *more: str, wait: bool = True) -> None:
         """Start it, unless it runs, with ``more`` arguments than usual; return when it is ready."""
-        if not self.runs:
-            node.spawn(self.name, self.program, *self.arguments, *more, environment=self.environment)
+        log = LOGS / f"{self.name}.log"
+        begun = None if self.runs else node.spawn(self.name, self.program, *self.arguments, *more, environment=self.environment)
+
+        def is_up() -> bool:
+            if begun is not None and begun.poll() is not None:
+                last = log.read_text(errors="replace").splitlines()[-3:]
+                raise TestbedError(f"The testbed's {self.name} ended when it began: {' | '.join(last)}")
+            return self.runs and self.ready()
+
         if wait:
-            wait_for(f"The testbed's {self.name}", lambda: self.runs and self.ready(), see=LOGS / f"{self.name}.log")
+            wait_for(f"The testbed's {self.name}", is_up, see=log)
 
     def ready(self) -> bool:
         """Whether it says so itself."""
@@ -54,16 +61,16 @@ class Component:
 
     def stop(self) -> None:
         """Ask it to end, and see to it."""
-        self._signal(signal.SIGTERM)
+        ending = self._signal(signal.SIGTERM)
         try:
-            wait_for(f"the end of {self.name}", lambda: not self.runs, _END_S)
-        except Exception:
+            wait_for(f"the end of {self.name}", lambda: all(map(is_gone, ending)), _END_S)
+        except TestbedError:
             self.kill()
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
-        self._signal(signal.SIGKILL)
-        wait_for(f"the end of {self.name}", lambda: not self.runs, _END_S)
+        ending = self._signal(signal.SIGKILL)
+        wait_for(f"the end of {self.name}", lambda: all(map(is_gone, ending)), _END_S)
 
     def freeze(self) -> None:
         """Keep its connections open and say nothing, as a network that swallows everything would, until `thaw`."""
@@ -72,9 +79,11 @@ class Component:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def _signal(self, number: signal.Signals) -> None:
-        for pid in self.pids:
+    def _signal(self, number: signal.Signals) -> list[int]:
+        pids = self.pids
+        for pid in pids:
             os.kill(pid, number)
+        return pids
 
 
 def _as(user: User) -> str:
@@ -133,6 +142,9 @@ COMPONENTS = {
             [
                 _as(USERS["controllers"]),
                 "--leader-elect=false",
+                # Whoever loses the API server comes back after up to half a minute: after two of them in a row, what is known
+                # of the node here is older than the usual limit, and the node is said to be lost when it is not.
+                "--node-monitor-grace-period=10m",
                 f"--service-account-private-key-file={PKI}/sa.key",
                 f"--root-ca-file={PKI}/ca.crt",
                 "--controllers=*,-node-ipam-controller,-service-lb-controller,-node-route-controller",

@@ -75,10 +75,10 @@ def end() -> None:
     MADE.unlink(missing_ok=True)
 
 
-def spawn(name: str, *program: str, environment: Mapping[str, str] | None = None) -> None:
-    """Start a program on the node; what it says goes to a file of the bed's log folder."""
+def spawn(name: str, *program: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a program on the node; what it says goes to a file of the bed's log folder. What is given back ends with it."""
     with open(LOGS / f"{name}.log", "ab") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             [*_enter(), *program],
             cwd="/",
             stdin=subprocess.DEVNULL,

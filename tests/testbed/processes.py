@@ -52,6 +52,18 @@ def members(namespace: str) -> list[int]:
     return found
 
 
+def is_gone(pid: int) -> bool:
+    """Whether nothing of a process is left but what its parent has to collect.
+
+    Of one that was killed the first thread can be gone and another not yet, with the process' ports still open.
+    """
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in "ZX" and len(os.listdir(f"/proc/{pid}/task")) == 1
+    except OSError:
+        return True
+
+
 def command(pid: int) -> list[str]:
     """What a process was started with; empty when it is gone."""
     try:
