@@ -19,7 +19,7 @@ import pytest
 from tests.testbed import bed, images, node
 from tests.testbed.faults import Testbed
 
-from .people import CORE, Json, Person, grant, namespace_named, of_the_testbed
+from .people import CORE, Json, Person, dissolve, grant, namespace_named, of_the_testbed
 
 CLUSTER = os.environ.get("JUPYTER_KUBERAY_TEST_CLUSTER", "testbed")
 ON_TESTBED = CLUSTER == "testbed"
@@ -113,9 +113,7 @@ def make_namespace(admin: Person, _namespaces: list[str]) -> Iterator[MakeNamesp
 
     yield make
     for name in own:
-        # Nobody waits for a pod that takes its time to end; the session's end waits for the namespaces.
-        admin.kubectl("delete", "namespace", name, "--wait=false")
-        admin.kubectl("delete", "pods", "--all", f"--namespace={name}", "--force", "--grace-period=0", "--wait=false")
+        dissolve(admin, name)
 
 
 @pytest.fixture

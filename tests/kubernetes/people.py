@@ -59,3 +59,9 @@ def of_the_testbed(name: str) -> Person:
 
 def namespace_named(name: str, **labels: str) -> Json:
     return {"apiVersion": CORE, "kind": "Namespace", "metadata": {"name": name, "labels": {"jupyter-kuberay-test": "true", **labels}}}
+
+
+def dissolve(admin: Person, namespace: str) -> None:
+    """Begin to remove a namespace. Nobody waits for a pod that takes its time to end; the session's end waits for namespaces."""
+    admin.kubectl("delete", "namespace", namespace, "--wait=false")
+    admin.kubectl("delete", "pods", "--all", f"--namespace={namespace}", "--force", "--grace-period=0", "--wait=false")

@@ -22,7 +22,7 @@ from jupyter_kuberay.spec import ClusterSpec, HeadSpec, WorkerGroup
 from jupyter_kuberay.status import ClusterStatus, Phase
 from tests.testbed.faults import Testbed
 
-from .people import Person, grant, namespace_named
+from .people import Person, dissolve, grant, namespace_named
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -31,14 +31,15 @@ MINUTES = 300.0
 
 
 @pytest.fixture(scope="module")
-def client(admin: Person, alice: Person) -> Iterator[Client]:
+def client(admin: Person, alice: Person, _namespaces: list[str]) -> Iterator[Client]:
     namespace = f"jupyter-kuberay-attach-{uuid.uuid4().hex[:6]}"
     admin.create(namespace_named(namespace))
     admin.create(*grant(namespace, alice, RULES))
+    _namespaces.append(namespace)
     client = Client(KubeRayBackend(namespace=namespace, kubeconfig=str(alice.kubeconfig)), KubeRay(user="alice"))
     yield client
     run_sync(client.close())
-    admin.kubectl("delete", "namespace", namespace, "--timeout=180s")
+    dissolve(admin, namespace)
 
 
 @pytest.fixture(scope="module")

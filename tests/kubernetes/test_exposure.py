@@ -19,8 +19,9 @@ from jupyter_kuberay.config import KubeRay
 from jupyter_kuberay.errors import Forbidden, Unreachable
 from jupyter_kuberay.exposure import Exposure
 from jupyter_kuberay.loop import run_sync
+from jupyter_kuberay.manifest import URL, service_bundle
 from jupyter_kuberay.observation import Kind
-from jupyter_kuberay.spec import ClusterSpec, HeadSpec, SecretKey
+from jupyter_kuberay.spec import Application, ClusterSpec, Code, HeadSpec, SecretKey, ServiceSpec
 
 from .conftest import MakeNamespace
 from .people import Person
@@ -67,6 +68,7 @@ def cluster(image: str) -> ClusterSpec:
     return ClusterSpec(name="hello", image=image, head=HeadSpec(cpu="1", memory="2Gi"))
 
 
+@pytest.mark.slow
 def test_callers_show_the_token_of_the_secret_and_the_ingress_comes_and_goes_with_the_service(
     admin: Person, image: str, client: Client, namespace: str, app: str
 ) -> None:
@@ -123,13 +125,14 @@ def test_where_the_gateway_api_is_not_installed_that_is_said_and_nothing_is_left
     run_sync(client.wait_gone("hello", kind=Kind.SERVICE))
 
 
-def test_an_httproute_is_made_where_there_are_such(
-    admin: Person, image: str, client: Client, namespace: str, app: str, gateway_api: None
-) -> None:
-    published = jk.publish("hello", app=app, model="m1", cluster=cluster(image), exposure=GATEWAY, client=client)
+def test_an_httproute_is_made_where_there_are_such(admin: Person, image: str, client: Client, namespace: str, gateway_api: None) -> None:
+    application = Application(name="hello", import_path="hello:app", code=Code(source="none", sha256="0" * 64))
+    bundle = service_bundle(ServiceSpec(name="hello", cluster=cluster(image), applications=(application,)), GATEWAY)
+    made = run_sync(client.backend.create(bundle))
     route = admin.read("httproutes.gateway.networking.k8s.io/hello", f"--namespace={namespace}")
     assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
-    assert published.url == "https://hello.models.example.org"
+    assert [owner["uid"] for owner in route["metadata"]["ownerReferences"]] == [made.resource["metadata"]["uid"]]
+    assert made.resource["metadata"]["annotations"][URL] == "https://hello.models.example.org"
 
 
 @pytest.fixture

@@ -174,6 +174,7 @@ def address(person: Person) -> tuple[str, int]:
     return host, int(port or 443)
 
 
+@pytest.mark.slow
 async def test_a_watch_that_is_cut_every_second_for_a_minute_misses_nothing_and_does_not_spin(
     admin: Person, namespace: str, tmp_path: Path
 ):
