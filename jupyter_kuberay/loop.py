@@ -12,6 +12,7 @@ import concurrent.futures
 import contextvars
 import os
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -19,6 +20,20 @@ T = TypeVar("T")
 
 CANCEL_SECONDS = 5.0  # how long an interrupted call waits for its coroutine to clean up
 _SIGNAL_SECONDS = 0.25
+_TURN_SECONDS = 0.004  # others on the loop wait for at most a few of these
+
+
+class Turn:
+    """Work in a coroutine that has much to do without waiting for anything, and should not keep all others from theirs."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    async def others(self) -> None:
+        """Let others have the loop, if this has had it for some milliseconds. Call it often."""
+        if time.monotonic() - self._began >= _TURN_SECONDS:
+            await asyncio.sleep(0)
+            self._began = time.monotonic()
 
 
 class BackgroundLoop:

@@ -113,7 +113,7 @@ def main() -> int:
     opened: list[subprocess.Popen[str]] = []
 
     def begun(*words: str) -> str:
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         opened.append(process)
         assert process.stdout is not None
         return process.stdout.readline()

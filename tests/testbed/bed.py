@@ -184,5 +184,11 @@ def _define(kuberay: str) -> None:
     kubectl = [str(BIN / "kubectl"), f"--kubeconfig={users.USERS['admin'].kubeconfig}"]
     definitions = build.operator(kuberay).folder / "crd"
     established = [f"crd/{kind}.ray.io" for kind in ("rayclusters", "rayjobs", "rayservices")]
-    for arguments in (["create", f"--kustomize={definitions}"], ["wait", "--for=condition=Established", "--timeout=30s", *established]):
-        subprocess.run([*kubectl, *arguments], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*kubectl, "create", f"--kustomize={definitions}"], check=True, stdout=subprocess.DEVNULL)
+
+    def are_established() -> bool:
+        # kubectl gives up on one that has no status at all yet, instead of waiting for it.
+        wait = [*kubectl, "wait", "--for=condition=Established", "--timeout=10s", *established]
+        return subprocess.run(wait, check=False, capture_output=True).returncode == 0
+
+    wait_for("The operator's custom resources", are_established, 30)

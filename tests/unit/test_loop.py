@@ -2,11 +2,14 @@
 
 import asyncio
 import contextvars
+import itertools
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from jupyter_kuberay import loop
 from jupyter_kuberay.loop import background_loop, run_sync
 
 
@@ -100,3 +103,23 @@ def test_waiting_for_the_loop_on_the_loop_is_refused_instead_of_hanging():
 
 def test_work_can_be_handed_over_without_waiting():
     assert background_loop().submit(in_which_thread()).result(timeout=5) == "jupyter-kuberay"
+
+
+@pytest.mark.asyncio
+async def test_much_work_at_once_leaves_the_loop_to_others_every_few_milliseconds(monkeypatch):
+    milliseconds = itertools.count()  # each look at the clock is a millisecond later
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(milliseconds) / 1000))
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(other())
+    turn = loop.Turn()
+    for _ in range(100):
+        await turn.others()
+    beside.cancel()
+    assert 100 / 6 <= turns <= 100 / 4

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_kuberay.backends.kuberay.credentials import Credentials, load
 from jupyter_kuberay.backends.kuberay.refusals import NOT_NOW, Asked, NotNow, refused
 from jupyter_kuberay.errors import Forbidden, KubeRayError, Unreachable
+from jupyter_kuberay.loop import Turn
 from jupyter_kuberay.observation import Json
 
 if TYPE_CHECKING:
@@ -207,8 +208,10 @@ class Api:
                         refusal = refused(response.status, await response.read(), asked)
                         refusal.retry_after = _retry_after(response.headers)
                         raise refusal
+                    turn = Turn()
                     async for line in _split(response.content):
                         yield line
+                        await turn.others()  # of a list that has come, all lines are there at once
                     return
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 self._in_trouble_until = time.monotonic() + PATIENCE_S

@@ -23,6 +23,7 @@ from jupyter_kuberay.backends.kuberay.watching import Watches
 from jupyter_kuberay.backends.patches import apply_patch
 from jupyter_kuberay.backends.valid import check_name
 from jupyter_kuberay.errors import Forbidden, InvalidSpec, NotFound, Unreachable
+from jupyter_kuberay.loop import Turn
 from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation, Usage
 
 _REACH_S = 5.0
@@ -134,12 +135,13 @@ class KubeRayBackend(Backend):
         )
         by_cluster = _grouped(pods, cluster_of)
         by_subject = _grouped(events, subject)
-        found = []
+        found, turn = [], Turn()
         for thing in sorted(things, key=lambda thing: str(thing["metadata"]["name"])):
             clusters = clusters_of(kind, thing)
             own = [pod for cluster in clusters for pod in by_cluster.get(cluster, [])]
             told = [event for about in _subjects(kind, thing, clusters, own) for event in by_subject.get(about, [])]
             found.append(observed(kind, thing, own, told))
+            await turn.others()
         return found
 
     def watch(self, kind: Kind, selector: Mapping[str, str] | None = None) -> AsyncIterator[Change]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, suppress
 
 from jupyter_kuberay.backends.kuberay.api import Api
 from jupyter_kuberay.backends.kuberay.observe import CLUSTER, cluster_of, clusters_of, observed, subject
 from jupyter_kuberay.backends.kuberay.paths import EVENTS, PLACES, PODS, Place
 from jupyter_kuberay.backends.kuberay.reflector import Reflector
+from jupyter_kuberay.loop import Turn
 from jupyter_kuberay.observation import Change, ChangeType, Json, Kind, Observation
 
 _LINGER_S = 5.0  # whoever looked often looks again soon
@@ -42,13 +43,15 @@ class Watches:
         await looked.join(look)
         try:
             await looked.wait_synced()
-            for change in look.changes():
-                yield change
-            yield Change(type=ChangeType.SYNCED)
+            begun = False
             while True:
+                async with aclosing(look.changes()) as changes:
+                    async for change in changes:
+                        yield change
+                if not begun:
+                    begun = True
+                    yield Change(type=ChangeType.SYNCED)
                 await look.wait()
-                for change in look.changes():
-                    yield change
         finally:
             looked.leave(look)
 
@@ -273,12 +276,16 @@ class _Look:
     async def wait(self) -> None:
         await self._rang.wait()
 
-    def changes(self) -> list[Change]:
-        """What is new since the last call."""
+    async def changes(self) -> AsyncGenerator[Change, None]:
+        """What is new since the last call, and as it is when it is told: many of them take a while."""
         self._rang.clear()
         names = self._touched if self._begun else dict.fromkeys(sorted(self._of.objects))
         self._touched, self._begun = {}, True
-        return [change for name in names for change in self._of_one(name)]
+        turn = Turn()
+        for name in names:
+            for change in self._of_one(name):
+                yield change
+            await turn.others()
 
     def _of_one(self, name: str) -> list[Change]:
         before, thing, ended = self._told.get(name), self._of.objects.get(name), self._ended.pop(name, None)
