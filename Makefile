@@ -1,6 +1,6 @@
 # What a newcomer needs: make demo, make test, make lab. Everything else is for whoever works on it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-fast lint types layers checks format coverage bench build clean \
+.PHONY: help setup demo lab test test-fast search lint types layers checks format coverage bench build clean \
   testbed testbed-down test-kubernetes test-kubernetes-all demo-kubernetes bench-kubernetes
 
 # Where this is set, every process of Ray would compile torch and pandas anew, which takes longer than what it does.
@@ -30,6 +30,9 @@ coverage: setup  ## what the tests that start nothing reach; measuring doubles t
 
 test-fast: setup  ## only the tests that start nothing (seconds)
 	$(BIN)/python -m pytest tests/unit $(TESTS)
+
+search: setup  ## new examples for the tests that make their own; a failure is one more example to keep
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest tests/unit -m hypothesis $(TESTS)
 
 ON_KUBERNETES = JUPYTER_KUBERAY_TEST_BACKEND=kuberay $(BIN)/python -m tests.testbed run --image light $(TESTBED) -- \
   $(BIN)/python -m pytest tests/contract tests/kubernetes

@@ -1,5 +1,6 @@
 """For all tests: which run side by side, and what none of them may depend on."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 from hypothesis import settings
 
 # How long one example takes says more about the neighbours on this machine than about the code.
-settings.register_profile("default", deadline=None)
-settings.load_profile("default")
+# The same code gives the same result. New examples are looked for by `make search`.
+settings.register_profile("default", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # Whoever runs this in the background of a script has Ctrl-C ignored, in all that tests start, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -39,6 +39,10 @@ def explained(message: str) -> tuple[Cause, bool]:
         return Cause(what=f"The namespace's bounds do not allow it: {why}", remedy="Ask for nodes within these bounds."), False
     if "service account" in why:
         return Cause(what=why, remedy="Name a service account that exists, or leave it out."), False
+    if not words:
+        return Cause(
+            what="A pod cannot be made, and no reason is given.", remedy="Ask your administrator; the operator's log may tell."
+        ), False
     return Cause(what=words, remedy=_ASK_LESS), False
 
 

@@ -163,7 +163,7 @@ def of_replicas(status: Json) -> Finding | None:
     part = condition(status, "ReplicaFailure")
     if part.get("status") != "True":
         return None
-    return Finding(*admission.explained(str(part.get("message") or part.get("reason") or "A pod cannot be made.")))
+    return Finding(*admission.explained(str(part.get("message") or part.get("reason") or "")))
 
 
 def of_readiness(seen: Observation) -> Finding | None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from jupyter_kuberay import manifest
 from jupyter_kuberay.observation import Event, Node, Observation
+from jupyter_kuberay.spec import ClusterSpec
 from jupyter_kuberay.status import JobPhase, Phase, judge
 from jupyter_kuberay.status.causes import OF_NODES, OF_RESOURCES
 from tests.specs import clusters, jobs, services
@@ -69,3 +70,9 @@ def test_a_status_is_told_of_everything_and_a_trouble_never_without_its_cause(da
     if told.cause:
         assert told.cause.what and told.cause.remedy.endswith(".")
     assert type(told).model_validate_json(told.model_dump_json()) == told
+
+
+def test_an_event_without_a_word_is_no_cause_without_one():
+    resource = manifest.cluster_bundle(ClusterSpec(name="a")).resource
+    seen = Observation(resource=resource | {"status": {}}, events=(Event(reason="FailedToCreateWorkerPod", message=""),))
+    assert judge(seen).cause.what == "A pod cannot be made, and no reason is given."
