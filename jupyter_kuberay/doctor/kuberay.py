@@ -29,6 +29,9 @@ def definitions(answers: Answers) -> Finding:
         older = sorted(group for group in groups if group.startswith("ray.io/"))
         what = f"only {', '.join(older)}" if older else "no RayCluster"
         return bad(check, f"KubeRay is not installed as it is needed: the API server knows {what}.", _INSTALL)
+    if fields == frozenset() and isinstance(answers.resources, Unreachable):
+        # Another kind of KubeRay's keeps the group alive: some definitions were removed, or could not be made.
+        return bad(check, f"{API_VERSION} is there without a RayCluster. {answers.resources.message}", _INSTALL)
     if isinstance(fields, KubeRayError) or not fields:
         return ok(check, f"{API_VERSION} is there; what its RayCluster knows cannot be seen.")
     if _TOKENS not in fields:

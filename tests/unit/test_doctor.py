@@ -108,6 +108,8 @@ TOLD = (
     ({"groups": FORBIDDEN}, "KubeRay", Level.UNSEEN, []),
     ({"fields": frozenset({"suspend"})}, "KubeRay", Level.BAD, ["no authOptions", "older than 1.5"]),
     ({"fields": FORBIDDEN}, "KubeRay", Level.OK, ["cannot be seen"]),
+    ({"fields": frozenset()}, "KubeRay", Level.OK, ["cannot be seen"]),
+    ({"fields": frozenset(), "resources": Unreachable("No rayclusters.")}, "KubeRay", Level.BAD, ["without a RayCluster. No rayclusters."]),
     ({"fields": frozenset({"authOptions"})}, "KubeRay", Level.OK, ["1.5 or later"]),
     ({}, "KubeRay", Level.OK, ["1.6 or later"]),
     ({"fields": frozenset({"authOptions", "upgradeStrategy", "networkPolicy"})}, "KubeRay", Level.OK, ["1.7 or later"]),
