@@ -129,6 +129,7 @@ class Service:
         """The service's address from here, as "http://host:port", for as long as the context lasts.
 
         On Kubernetes, from outside, a tunnel carries it meanwhile; what `publish` gives as ``url`` is its address inside.
+        It leads to the cluster that answers when it is opened: after a move to another one, open it anew.
         """
         from jupyter_kuberay.publishing import reach
 
