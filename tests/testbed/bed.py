@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
@@ -128,8 +129,11 @@ def shell_lines() -> str:
 
 def _prepare(options: Options) -> None:
     machine.install_packages()
-    build.build(options.kuberay)
-    base()
+    # Debian's part waits for a mirror and for disks, Go's for processors.
+    with ThreadPoolExecutor(1) as beside:
+        debian = beside.submit(base)
+        build.build(options.kuberay)
+        debian.result()
 
 
 def _load(flavours: tuple[str, ...]) -> None:
