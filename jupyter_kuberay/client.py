@@ -191,7 +191,7 @@ class Client:
         return [self._judged(seen) for seen in await self.backend.list(Kind.CLUSTER, selector)]
 
     async def watch(self) -> AsyncIterator[tuple[ChangeType, ClusterStatus | None]]:
-        """Every change of every cluster, beginning with what there is; SYNCED, with None, after these."""
+        """Every change of every cluster, beginning with what there is; SYNCED, with None, after these; see `Backend.watch`."""
         async with aclosing(self.backend.watch(Kind.CLUSTER)) as changes:  # type: ignore[type-var]
             async for change in changes:
                 yield change.type, self._judged(change.seen) if change.seen else None
@@ -336,6 +336,10 @@ class Client:
     async def usage(self, name: str) -> Usage:
         """CPU, GPU and memory in use on a cluster."""
         return await self.backend.usage(name)
+
+    def usages(self, name: str, every: float) -> AsyncGenerator[Usage, None]:
+        """The same every so many seconds; see `Backend.usages`."""
+        return self.backend.usages(name, every)
 
     def reach(self, name: str, port: int) -> AbstractAsyncContextManager[Endpoint]:
         """Where a port of a cluster's head answers from here; see `Backend.reach`."""

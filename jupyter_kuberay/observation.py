@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from jupyter_kuberay.errors import KubeRayError
+
 # What of a manifest or its status is read as plain JSON.
 Json = dict[str, Any]
 
@@ -86,12 +88,16 @@ class ChangeType(StrEnum):
     ADDED = "added"
     MODIFIED = "modified"
     DELETED = "deleted"
-    SYNCED = "synced"  # all that existed when the watch began has been told
+    SYNCED = "synced"  # all that existed when the watch began has been told; after BEHIND: all that changed meanwhile
+    BEHIND = "behind"  # what was told may be out of date by now, because of a problem that lasts
 
 
 class Change(_Value):
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
     type: ChangeType
-    seen: Observation | None = None  # None only for SYNCED; the last state for DELETED
+    seen: Observation | None = None  # None for SYNCED and BEHIND; the last state for DELETED
+    problem: KubeRayError | None = None  # of BEHIND
 
 
 class Usage(_Value):

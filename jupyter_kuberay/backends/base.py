@@ -8,9 +8,10 @@ judges what it saw.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -71,17 +72,30 @@ class Backend(ABC):
         """Every change of a kind, as it happens, without an end of its own.
 
         Begins with an ADDED for each that exists, then one SYNCED. Survives
-        what a network does. Intermediate states may be left out; the last one
-        never is. Close it with ``aclose`` or by cancelling.
+        what a network does: when that lasts, BEHIND says so, and SYNCED that
+        it is over. Intermediate states may be left out; the last one never
+        is. Close it with ``aclose`` or by cancelling.
         """
 
     @abstractmethod
     async def delete(self, kind: Kind, name: str) -> None:
         """Begin to delete; the watch tells when it is gone. `NotFound` if there is none."""
 
-    @abstractmethod
     async def usage(self, name: str) -> Usage:
         """CPU, GPU and memory in use on a RayCluster, as Ray accounts for them."""
+        async with aclosing(self.usages(name, 0.0)) as usages:
+            return await anext(usages)
+
+    async def usages(self, name: str, every: float) -> AsyncGenerator[Usage, None]:
+        """The same every so many seconds, over one connection; raises when that ends."""
+        from jupyter_kuberay.backends.accounting import usage
+        from jupyter_kuberay.backends.dashboard import Dashboard
+
+        async with self.reach(name, DASHBOARD_PORT) as at:
+            dashboard = Dashboard(at.host, at.port, at.token)
+            while True:
+                yield await usage(dashboard)
+                await asyncio.sleep(every)
 
     @abstractmethod
     def reach(self, name: str, port: int) -> AbstractAsyncContextManager[Endpoint]:

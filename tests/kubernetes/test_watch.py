@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from jupyter_kuberay.backends.kuberay import KubeRayBackend
+from jupyter_kuberay.errors import KubeRayError
 from jupyter_kuberay.observation import ChangeType, Kind
 from tests.contract.resources import cluster, gone, until
 from tests.testbed.faults import Testbed
@@ -31,6 +32,8 @@ class Watcher:
         self.backend = backend
         self.colors: dict[str, str] = {}
         self.tellings = 0
+        self.problem: KubeRayError | None = None  # why what is known may be out of date
+        self.problems = 0
         self._changed = asyncio.Event()
         self._synced = asyncio.Event()
         self._task = asyncio.create_task(self._look())
@@ -39,7 +42,11 @@ class Watcher:
         async with aclosing(self.backend.watch(Kind.CLUSTER)) as changes:  # type: ignore[type-var]
             async for change in changes:
                 if change.type is ChangeType.SYNCED:
+                    self.problem = None
                     self._synced.set()
+                elif change.type is ChangeType.BEHIND:
+                    self.problem = change.problem
+                    self.problems += 1
                 elif change.seen is not None:
                     self.tellings += 1
                     if change.type is ChangeType.DELETED:
@@ -56,6 +63,13 @@ class Watcher:
         async with asyncio.timeout(seconds):
             while self.colors != colors:
                 assert not self._task.done(), "a watch ended by itself"
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def knows_itself(self, *, behind: bool, seconds: float = 30) -> None:
+        """Whether what it knows may be out of date."""
+        async with asyncio.timeout(seconds):
+            while (self.problem is not None) != behind:
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -99,9 +113,12 @@ async def test_an_api_server_that_is_killed_and_started_again_ends_no_watch_and_
     watcher = Watcher(at(admin, namespace))
     await watcher.sees({"one": ""})
     await asyncio.to_thread(testbed.apiserver.kill)
-    await asyncio.sleep(1)
+    await watcher.knows_itself(behind=True)
     assert watcher.colors == {"one": ""}, "the last state stays"
+    assert watcher.problem is not None and watcher.problem.message and watcher.problem.hint
     await asyncio.to_thread(testbed.apiserver.start)
+    # With nothing new to tell, too.
+    await watcher.knows_itself(behind=False)
     await paint(backend, "one", "red")  # waits for the server by itself
     await backend.create(cluster("two", suspend=True))
     await watcher.sees({"one": "red", "two": ""})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -177,7 +177,14 @@ class Api:
                 self.ahead = parsedate_to_datetime(date) - datetime.now(UTC)
 
     async def lines(
-        self, path: str, *, asked: Asked, query: Mapping[str, str], silence: float | None, timeout: float | None = None
+        self,
+        path: str,
+        *,
+        asked: Asked,
+        query: Mapping[str, str],
+        silence: float | None,
+        timeout: float | None = None,
+        opened: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[bytes, None]:
         """The lines of an answer, as they come; once, without another try.
 
@@ -187,6 +194,8 @@ class Api:
             Seconds without a byte after which the connection is taken for lost; None: never.
         timeout
             Seconds for all of it.
+        opened
+            Called when the server begins to answer; the first line may be long in coming.
 
         Raises
         ------
@@ -208,6 +217,7 @@ class Api:
                         refusal = refused(response.status, await response.read(), asked)
                         refusal.retry_after = _retry_after(response.headers)
                         raise refusal
+                    opened()
                     turn = Turn()
                     async for line in _split(response.content):
                         yield line

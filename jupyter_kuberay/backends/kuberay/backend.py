@@ -24,7 +24,7 @@ from jupyter_kuberay.backends.patches import apply_patch
 from jupyter_kuberay.backends.valid import check_name
 from jupyter_kuberay.errors import Forbidden, InvalidSpec, NotFound, Unreachable
 from jupyter_kuberay.loop import Turn
-from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation, Usage
+from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation
 
 _REACH_S = 5.0
 _AGAIN_S = 0.2
@@ -153,13 +153,6 @@ class KubeRayBackend(Backend):
         leaving = await self._request("DELETE", PLACES[kind], kind, name, body={"propagationPolicy": "Foreground"})
         if (leaving.get("metadata") or {}).get("deletionTimestamp"):
             self._watches.saw(kind, leaving)
-
-    async def usage(self, name: str) -> Usage:
-        from jupyter_kuberay.backends.accounting import usage
-        from jupyter_kuberay.backends.dashboard import Dashboard
-
-        async with self.reach(name, DASHBOARD_PORT) as at:
-            return await usage(Dashboard(at.host, at.port, at.token))
 
     @asynccontextmanager
     async def reach(self, name: str, port: int) -> AsyncIterator[Endpoint]:

@@ -48,13 +48,23 @@ class Reflector:
         A label selector; "" is all.
     told
         Called for each change; after a break also for what changed meanwhile.
+    stands
+        Called when it falls behind, and when it is up to date again.
     """
 
-    def __init__(self, api: Api, place: Place, labels: str = "", told: Told = lambda _object, _there: None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        place: Place,
+        labels: str = "",
+        told: Told = lambda _object, _there: None,
+        stands: Callable[[], None] = lambda: None,
+    ) -> None:
         self.objects: dict[str, Json] = {}
         self.synced = asyncio.Event()
         self.problem: KubeRayError | None = None  # why it is not up to date; None when it is
-        self._api, self._place, self._labels, self._told = api, place, labels, told
+        self.problem_since = 0.0  # by the monotonic clock
+        self._api, self._place, self._labels, self._told, self._stands = api, place, labels, told, stands
         self._asked = Asked(what=place.resource, place=place.resource)
         self._version = ""
         self._changed = asyncio.Event()
@@ -94,7 +104,7 @@ class Reflector:
             except Gone:
                 self._version, wait = "", 0.0
             except KubeRayError as error:
-                self.problem = error
+                self._ill(error)
                 self._refused_times += isinstance(error, Forbidden | InvalidSpec)
                 self._changed.set()
                 wait = error.retry_after or pause
@@ -110,7 +120,7 @@ class Reflector:
     async def _watch(self) -> None:
         path = self._place.path(await self._api.namespace())
         listing: set[str] | None = None if self._version else set()
-        async with aclosing(changes(self._api, path, self._asked, self._labels, self._version)) as stream:
+        async with aclosing(changes(self._api, path, self._asked, self._labels, self._version, self._opened)) as stream:
             async for kind, thing in stream:
                 metadata = thing.get("metadata") or {}
                 version = str(metadata.get("resourceVersion") or "")
@@ -161,8 +171,20 @@ class Reflector:
         self.synced.set()
         self._changed.set()
 
+    def _opened(self) -> None:
+        if self._version:  # all was told before: what is new comes now, and nothing may be new
+            self._well()
+
     def _well(self) -> None:
-        self.problem, self._refused_times = None, 0
+        was_ill, self.problem, self._refused_times = self.problem is not None, None, 0
+        if was_ill:
+            self._stands()
+
+    def _ill(self, error: KubeRayError) -> None:
+        was_well, self.problem = self.problem is None, error
+        if was_well:
+            self.problem_since = time.monotonic()
+            self._stands()
 
 
 def _age(thing: Json) -> int:
@@ -171,7 +193,9 @@ def _age(thing: Json) -> int:
     return int(version) if version.isdigit() else 0
 
 
-async def changes(api: Api, path: str, asked: Asked, labels: str = "", version: str = "") -> AsyncGenerator[tuple[str, Json], None]:
+async def changes(
+    api: Api, path: str, asked: Asked, labels: str = "", version: str = "", opened: Callable[[], None] = lambda: None
+) -> AsyncGenerator[tuple[str, Json], None]:
     """What a watch tells: ADDED, MODIFIED, DELETED or BOOKMARK, and the object.
 
     Without a version it begins with all that there is, one object a line, and a bookmark with the annotation
@@ -185,7 +209,7 @@ async def changes(api: Api, path: str, asked: Asked, labels: str = "", version: 
     else:
         query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
     try:
-        async with aclosing(api.lines(path, asked=asked, query=query, silence=_SILENCE_S, timeout=_WATCH_S + 30)) as lines:
+        async with aclosing(api.lines(path, asked=asked, query=query, silence=_SILENCE_S, timeout=_WATCH_S + 30, opened=opened)) as lines:
             async for line in lines:
                 if line:
                     yield _change(line)

@@ -7,6 +7,7 @@ namespace, and all three run only while somebody looks.
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -16,11 +17,13 @@ from jupyter_kuberay.backends.kuberay.api import Api
 from jupyter_kuberay.backends.kuberay.observe import CLUSTER, cluster_of, clusters_of, observed, subject
 from jupyter_kuberay.backends.kuberay.paths import EVENTS, PLACES, PODS, Place
 from jupyter_kuberay.backends.kuberay.reflector import Reflector
+from jupyter_kuberay.errors import KubeRayError
 from jupyter_kuberay.loop import Turn
 from jupyter_kuberay.observation import Change, ChangeType, Json, Kind, Observation
 
 _LINGER_S = 5.0  # whoever looked often looks again soon
 _PATIENCE_S = 15.0
+_PASSES_S = 2.0  # a trouble that is over by then is told to nobody
 
 Names = dict[str, Json]
 
@@ -43,7 +46,7 @@ class Watches:
         await looked.join(look)
         try:
             await looked.wait_synced()
-            begun = False
+            begun = behind = False
             while True:
                 async with aclosing(look.changes()) as changes:
                     async for change in changes:
@@ -51,7 +54,11 @@ class Watches:
                 if not begun:
                     begun = True
                     yield Change(type=ChangeType.SYNCED)
-                await look.wait()
+                problem, ripe_in = looked.problem()
+                if behind != (problem is not None and ripe_in <= 0):
+                    behind = not behind
+                    yield Change(type=ChangeType.BEHIND, problem=problem) if behind else Change(type=ChangeType.SYNCED)
+                await look.wait(ripe_in if problem is not None and not behind else None)
         finally:
             looked.leave(look)
 
@@ -74,11 +81,15 @@ class _Shared(ABC):
         self._task: asyncio.Task[None] | None = None
         self._needed = 0
         self._ending: asyncio.TimerHandle | None = None
-        self._make: Callable[[], Reflector] = lambda: Reflector(api, place, labels, self.told)
+        self._make: Callable[[], Reflector] = lambda: Reflector(api, place, labels, self.told, self.stands)
 
     @abstractmethod
     def told(self, thing: Json, there: bool) -> None:
         """Something is there, or is gone."""
+
+    @abstractmethod
+    def stands(self) -> None:
+        """It fell behind, or is up to date again."""
 
     @abstractmethod
     def forget(self) -> None:
@@ -135,6 +146,10 @@ class _Listened(_Shared):
     def __init__(self, api: Api, place: Place, labels: str = "") -> None:
         super().__init__(api, place, labels)
         self.listeners: set[_Kind] = set()
+
+    def stands(self) -> None:
+        for listener in self.listeners:
+            listener.stands()
 
 
 class _Pods(_Listened):
@@ -209,6 +224,18 @@ class _Kind(_Shared):
         for part in (self, *self._parts):
             await part.reflector.wait_synced(_PATIENCE_S)
 
+    def stands(self) -> None:
+        for look in self._looks:
+            look.wake()
+
+    def problem(self) -> tuple[KubeRayError | None, float]:
+        """Why what is known is not up to date, and in how many seconds that is worth telling."""
+        behind = [each.reflector for each in (self, *self._parts) if each.reflector.problem is not None]
+        if not behind:
+            return None, 0.0
+        first = min(behind, key=lambda each: each.problem_since)
+        return first.problem, first.problem_since + _PASSES_S - time.monotonic()
+
     def told(self, thing: Json, there: bool) -> None:
         name = str(thing["metadata"]["name"])
         for owned in clusters_of(self.kind, thing):
@@ -270,11 +297,17 @@ class _Look:
         self._touched[name] = None
         self._rang.set()
 
+    def wake(self) -> None:
+        self._rang.set()
+
     def ended(self, name: str, last: Json) -> None:
         self._ended[name] = last
 
-    async def wait(self) -> None:
-        await self._rang.wait()
+    async def wait(self, seconds: float | None) -> None:
+        """Until something may be new, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._rang.wait()
 
     async def changes(self) -> AsyncGenerator[Change, None]:
         """What is new since the last call, and as it is when it is told: many of them take a while."""

@@ -16,7 +16,7 @@ from jupyter_kuberay.backends.local.ports import answers
 from jupyter_kuberay.backends.local.store import Kept, Store, event
 from jupyter_kuberay.backends.local.supervision import cluster_of_job, root_of
 from jupyter_kuberay.errors import KubeRayError, NotFound, Unreachable
-from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation, Usage
+from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation
 
 _PORTS = {CLIENT_PORT: "client", DASHBOARD_PORT: "dashboard", SERVE_PORT: "serve", GCS_PORT: "gcs-server", 8080: "metrics"}
 _REACH_S = 5.0
@@ -109,13 +109,6 @@ class LocalBackend(Backend):
         if root is None or not supervision.alive(self.store.folder(*root)):
             with suppress(NotFound):
                 supervision.remove(self.store, kept)
-
-    async def usage(self, name: str) -> Usage:
-        from jupyter_kuberay.backends.accounting import usage
-        from jupyter_kuberay.backends.dashboard import Dashboard
-
-        async with self.reach(name, DASHBOARD_PORT) as at:
-            return await usage(Dashboard(at.host, at.port, at.token))
 
     @asynccontextmanager
     async def reach(self, name: str, port: int) -> AsyncIterator[Endpoint]:
