@@ -82,3 +82,10 @@ def unload_ipython_extension(shell: Any) -> None:
     from jupyter_kuberay.faces.magics import unload_ipython_extension
 
     unload_ipython_extension(shell)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """For Jupyter Server: what answers under /jupyter-kuberay."""
+    from jupyter_kuberay.faces.server.app import KubeRayApp
+
+    return [{"module": "jupyter_kuberay", "app": KubeRayApp}]

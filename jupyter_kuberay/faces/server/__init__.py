@@ -1,0 +1,1 @@
+"""The Jupyter Server extension: what JupyterLab's side panel asks."""

@@ -1,0 +1,225 @@
+"""What each operation of `routes` does: plain JSON in, values out.
+
+On the background loop. Bodies are read here, because reading them needs pydantic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from jupyter_kuberay import manifest, profiles, publishing
+from jupyter_kuberay.client import Client
+from jupyter_kuberay.errors import InvalidSpec, NotFound
+from jupyter_kuberay.faces.health import examined
+from jupyter_kuberay.faces.render import yaml_documents
+from jupyter_kuberay.faces.server import bodies, openapi
+from jupyter_kuberay.faces.server.feed import Feed, Status, told_problem, told_time
+from jupyter_kuberay.observation import Bundle, Json, Kind, Observation
+from jupyter_kuberay.spec import ClusterSpec
+from jupyter_kuberay.status import ClusterStatus, JobStatus, ServiceStatus, cluster_status, job_status, service_status
+
+_LONGEST_TAIL = 10_000
+
+
+class Rest:
+    """All operations, over one client.
+
+    Parameters
+    ----------
+    tell
+        Called with each event of the feed.
+    """
+
+    def __init__(self, client: Client, tell: Callable[[Json], None]) -> None:
+        self._client = client
+        self._feed = Feed(client, self._mine, tell)
+        self._user = ""
+
+    # --- who ---
+
+    async def _who(self) -> str:
+        if not self._user:
+            self._user = await asyncio.to_thread(lambda: self._client.user)  # it may have to ask over the network
+        return self._user
+
+    def _mine(self, status: Status) -> bool:
+        """A shared namespace has others' things, too; what nobody's name is on was made by another tool."""
+        return status.user in ("", self._user)
+
+    async def _seen(self, name: str, kind: Kind) -> Observation:
+        """What is this user's; anybody else's is not there."""
+        await self._who()
+        try:
+            seen = await self._client.backend.get(kind, name)
+        except NotFound:
+            seen = None
+        if seen is None or not self._mine(_JUDGES[kind](seen)):
+            there = ", ".join(status.name for status in await self._all(kind))
+            word = {Kind.CLUSTER: "cluster", Kind.SERVICE: "service", Kind.JOB: "job"}[kind]
+            raise NotFound(f"There is no {word} {name!r}.", f"There are: {there}." if there else f"There is no {word} at all.")
+        return seen
+
+    async def _all(self, kind: Kind) -> list[Any]:
+        """Without a question to the world where it is watched anyway."""
+        await self._who()
+        known = self._feed.statuses(kind)
+        if known is not None:
+            return known
+        now = self._client.backend.now()
+        return [status for seen in await self._client.backend.list(kind) if self._mine(status := _JUDGES[kind](seen, now))]
+
+    def _judged(self, seen: Observation) -> Any:
+        return _JUDGES[seen.kind](seen, self._client.backend.now())
+
+    # --- what a page shows ---
+
+    async def look(self, view: str, body: Json) -> bodies.Snapshot:
+        shown = bodies.View(**body)
+        user = await self._who()
+        await self._feed.look(view, shown.clusters)
+        standing = self._feed.standing
+        problem = told_problem(standing.problem)
+        return bodies.Snapshot(
+            server=self._feed.server,
+            seq=self._feed.seq,
+            backend=self._client.backend.name,
+            user=user,
+            synced=standing.synced,
+            problem=bodies.Problem(**problem) if problem else None,
+            since=told_time(standing.since),
+            clusters=tuple(self._feed.statuses(Kind.CLUSTER) or ()),
+            services=tuple(self._feed.statuses(Kind.SERVICE) or ()),
+            jobs=tuple(self._feed.statuses(Kind.JOB) or ()),
+            usage=dict(self._feed.usage),
+        )
+
+    async def leave(self, view: str) -> None:
+        self._feed.leave(view)
+
+    async def profiles(self) -> list[bodies.Offer]:
+        default = self._client.profile().name
+        return [
+            bodies.Offer(
+                name=offer.name,
+                title=offer.title,
+                description=offer.description,
+                default=offer.name == default,
+                limits=offer.limits,
+                form=profiles.form_schema(offer),
+            )
+            for offer in self._client.settings.offered()
+        ]
+
+    # --- clusters ---
+
+    async def clusters(self) -> list[ClusterStatus]:
+        return await self._all(Kind.CLUSTER)
+
+    async def cluster(self, name: str) -> ClusterStatus:
+        return cluster_status(await self._seen(name, Kind.CLUSTER), self._client.backend.now())
+
+    async def create(self, body: Json) -> ClusterStatus:
+        spec = await self._spec(body)
+        bundle = manifest.cluster_bundle(spec)
+        return cluster_status(await self._client.backend.create(bundle), self._client.backend.now())
+
+    async def preview(self, body: Json) -> bodies.Preview:
+        spec = await self._spec(body)
+        return _preview(manifest.cluster_bundle(spec), spec)
+
+    async def _spec(self, body: Json) -> ClusterSpec:
+        await self._who()
+        asked = bodies.NewCluster(**body)
+        fields = {name: getattr(asked, name) for name in type(asked).model_fields if name not in ("name", "profile")}
+        # Both may look at the machine, for GPUs and for versions.
+        return await asyncio.to_thread(lambda: self._client.spec(self._client.request(asked.name, asked.profile, **fields)))
+
+    async def manifest(self, name: str) -> bodies.Preview:
+        spec = manifest.read_cluster((await self._seen(name, Kind.CLUSTER)).resource)
+        return _preview(manifest.cluster_bundle(spec), spec)
+
+    async def scale(self, name: str, body: Json) -> ClusterStatus:
+        wanted = bodies.Scale(**body)
+        await self._seen(name, Kind.CLUSTER)
+        return await self._client.scale(name, wanted.replicas, wanted.group)
+
+    async def suspend(self, name: str) -> ClusterStatus:
+        await self._seen(name, Kind.CLUSTER)
+        return await self._client.suspend(name)
+
+    async def resume(self, name: str) -> ClusterStatus:
+        await self._seen(name, Kind.CLUSTER)
+        return await self._client.resume(name)
+
+    async def delete(self, name: str) -> bodies.Begun:
+        await self._seen(name, Kind.CLUSTER)
+        await self._client.down(name, wait=False)
+        return bodies.Begun(name=name, kind="cluster")
+
+    async def cluster_log(self, name: str, node: str, follow: bool, tail: int) -> AsyncIterator[str]:
+        async with aclosing(await self._log(name, Kind.CLUSTER, node, follow, tail)) as lines:  # type: ignore[type-var]
+            async for line in lines:
+                yield line
+
+    async def _log(self, name: str, kind: Kind, node: str, follow: bool, tail: int) -> AsyncIterator[str]:
+        if not 0 <= tail <= _LONGEST_TAIL:
+            raise InvalidSpec(f"tail {tail} is not between 0 and {_LONGEST_TAIL}.", "Ask for fewer lines.")
+        await self._seen(name, kind)
+        return self._client.logs(name, node, kind=kind, follow=follow, tail=tail)
+
+    # --- services and jobs ---
+
+    async def services(self) -> list[ServiceStatus]:
+        return await self._all(Kind.SERVICE)
+
+    async def service(self, name: str) -> ServiceStatus:
+        return service_status(await self._seen(name, Kind.SERVICE), self._client.backend.now())
+
+    async def unpublish(self, name: str) -> bodies.Begun:
+        await self._seen(name, Kind.SERVICE)
+        await publishing.unpublish(self._client.backend, name, wait=False)
+        return bodies.Begun(name=name, kind="service")
+
+    async def revisions(self, name: str) -> list[bodies.Revision]:
+        await self._seen(name, Kind.SERVICE)
+        return await publishing.revisions(self._client.backend, name)
+
+    async def jobs(self) -> list[JobStatus]:
+        return await self._all(Kind.JOB)
+
+    async def job(self, name: str) -> JobStatus:
+        return job_status(await self._seen(name, Kind.JOB), self._client.backend.now())
+
+    async def delete_job(self, name: str) -> bodies.Begun:
+        await self._seen(name, Kind.JOB)
+        await self._client.down(name, kind=Kind.JOB, wait=False)
+        return bodies.Begun(name=name, kind="job")
+
+    async def job_log(self, name: str, follow: bool, tail: int) -> AsyncIterator[str]:
+        async with aclosing(await self._log(name, Kind.JOB, "", follow, tail)) as lines:  # type: ignore[type-var]
+            async for line in lines:
+                yield line
+
+    # --- the rest ---
+
+    async def doctor(self) -> tuple[bodies.Finding, ...]:
+        return await examined(self._client)
+
+    async def openapi(self) -> Json:
+        return openapi.description()
+
+    async def close(self) -> None:
+        """Let go of what was opened."""
+        await self._feed.close()
+        await self._client.close()
+
+
+_JUDGES: dict[Kind, Callable[..., Any]] = {Kind.CLUSTER: cluster_status, Kind.SERVICE: service_status, Kind.JOB: job_status}
+
+
+def _preview(bundle: Bundle, spec: ClusterSpec) -> bodies.Preview:
+    """Without the Secret: a page shows it, and whoever reads over a shoulder."""
+    return bodies.Preview(yaml=yaml_documents((*bundle.config_maps, bundle.resource)), warnings=tuple(spec.warnings()))

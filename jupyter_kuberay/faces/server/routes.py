@@ -1,0 +1,81 @@
+"""What can be asked for under /jupyter-kuberay, as a table: the handlers and the OpenAPI description are made of it.
+
+Paths and words only, so that a Jupyter server's start pays for nothing else; who
+answers is `jupyter_kuberay.faces.server.rest`, method by method of the same name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PREFIX = "jupyter-kuberay"
+
+
+@dataclass(frozen=True)
+class Query:
+    """A parameter behind the question mark."""
+
+    name: str
+    says: str
+    type: Literal["string", "integer", "boolean"] = "string"
+    default: str | int | bool = ""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing to ask for."""
+
+    method: Literal["get", "post", "put", "delete"]
+    path: str
+    name: str  # of the method of `Rest`
+    says: str
+    body: str = ""  # a model in `bodies`; "" for none
+    answer: str = ""  # a model in `bodies`, with [] where it is a list of them; "" for no content
+    query: tuple[Query, ...] = ()
+    status: int = 200
+    # Lines of this media type, as they come, instead of one JSON answer.
+    lines: str = ""
+
+    @property
+    def resource(self) -> str:
+        """What Jupyter's authorizer is asked about, such as "jupyter-kuberay:clusters"."""
+        return f"{PREFIX}:{self.path.split('/')[1].removesuffix('.json')}"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names in the path's braces."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+
+_LOG = (
+    Query("node", "Which node; default: the head."),
+    Query("follow", "Go on with new lines as they come.", "boolean", False),
+    Query("tail", "How many old lines to begin with.", "integer", 200),
+)
+
+OPERATIONS = (
+    Operation("put", "/views/{view}", "look", "Tell what a page shows now, and get all that there is.", body="View", answer="Snapshot"),
+    Operation("delete", "/views/{view}", "leave", "Tell that a page shows nothing any more.", status=204),
+    Operation("get", "/profiles", "profiles", "What is offered, each with the JSON schema of its form.", answer="Offer[]"),
+    Operation("get", "/clusters", "clusters", "All clusters of this user.", answer="ClusterStatus[]"),
+    Operation("post", "/clusters", "create", "Ask for a cluster.", body="NewCluster", answer="ClusterStatus", status=201),
+    Operation("post", "/manifests", "preview", "The Kubernetes objects of a new cluster.", body="NewCluster", answer="Preview"),
+    Operation("get", "/clusters/{name}", "cluster", "A cluster as it is now.", answer="ClusterStatus"),
+    Operation("delete", "/clusters/{name}", "delete", "Delete a cluster with all that it holds.", status=202, answer="Begun"),
+    Operation("post", "/clusters/{name}/scale", "scale", "Ask for another number of workers.", body="Scale", answer="ClusterStatus"),
+    Operation("post", "/clusters/{name}/suspend", "suspend", "End its processes and keep the rest.", answer="ClusterStatus"),
+    Operation("post", "/clusters/{name}/resume", "resume", "Start it again.", answer="ClusterStatus"),
+    Operation("get", "/clusters/{name}/manifest", "manifest", "Its Kubernetes objects.", answer="Preview"),
+    Operation("get", "/clusters/{name}/logs", "cluster_log", "Lines of a node's log.", query=_LOG, lines="text/plain"),
+    Operation("get", "/services", "services", "All services of this user.", answer="ServiceStatus[]"),
+    Operation("get", "/services/{name}", "service", "A service as it is now.", answer="ServiceStatus"),
+    Operation("delete", "/services/{name}", "unpublish", "Remove a service and its cluster.", status=202, answer="Begun"),
+    Operation("get", "/services/{name}/revisions", "revisions", "What was published under this name.", answer="Revision[]"),
+    Operation("get", "/jobs", "jobs", "All jobs of this user.", answer="JobStatus[]"),
+    Operation("get", "/jobs/{name}", "job", "A job as it is now.", answer="JobStatus"),
+    Operation("delete", "/jobs/{name}", "delete_job", "Delete a job.", status=202, answer="Begun"),
+    Operation("get", "/jobs/{name}/logs", "job_log", "Lines of what a job printed.", query=_LOG[1:], lines="text/plain"),
+    Operation("get", "/doctor", "doctor", "What would keep this user from working.", answer="Finding[]"),
+    Operation("get", "/openapi.json", "openapi", "This interface's description, OpenAPI 3.1."),
+)
