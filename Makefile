@@ -1,7 +1,7 @@
 # What a newcomer needs: make demo, make test, make lab. Everything else is for whoever works on it.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test test-fast search lint types layers checks format coverage bench build clean \
-  testbed testbed-down test-kubernetes test-kubernetes-all demo-kubernetes bench-kubernetes
+  panel test-panel testbed testbed-down test-kubernetes test-kubernetes-all demo-kubernetes bench-kubernetes
 
 # Where this is set, every process of Ray would compile torch and pandas anew, which takes longer than what it does.
 unexport PYTHONDONTWRITEBYTECODE
@@ -55,6 +55,12 @@ testbed: setup  ## a Kubernetes with KubeRay on this machine, which stays up (Li
 
 testbed-down: setup  ## end it
 	@$(BIN)/python -m tests.testbed down
+
+panel: setup  ## JupyterLab's side panel, in work and in no wheel yet: build it and show it in `make lab` (needs Node)
+	@tools/bundle.sh
+
+test-panel: panel  ## its types, style and model
+	cd labextension && npm run --silent check && npm test --silent
 
 checks: lint types layers
 

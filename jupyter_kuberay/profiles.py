@@ -86,13 +86,13 @@ class Request(Spec):
     """What a person says when asking for a cluster; None leaves the profile's word."""
 
     name: ClusterName
-    workers: Count | None = Field(default=None, description="How many workers.")
-    gpus: Count | None = Field(default=None, description="GPUs of each worker.")
-    cpu: Quantity | None = Field(default=None, description="CPU of each worker, such as '2' or '500m'.")
-    memory: Quantity | None = Field(default=None, description="Memory of each worker, such as '8Gi'.")
-    image: str | None = Field(default=None, description="Container image.")
-    idle_timeout: Count | None = Field(default=None, description="Suspend after so many idle seconds.")
-    queue: str | None = Field(default=None, description="Kueue's LocalQueue.")
+    workers: Count | None = Field(default=None, title="Workers", description="How many workers.")
+    gpus: Count | None = Field(default=None, title="GPUs", description="GPUs of each worker.")
+    cpu: Quantity | None = Field(default=None, title="CPU", description="CPU of each worker, such as '2' or '500m'.")
+    memory: Quantity | None = Field(default=None, title="Memory", description="Memory of each worker, such as '8Gi'.")
+    image: str | None = Field(default=None, title="Image", description="Container image.")
+    idle_timeout: Count | None = Field(default=None, title="Idle timeout", description="Suspend after so many idle seconds.")
+    queue: str | None = Field(default=None, title="Queue", description="Kueue's LocalQueue.")
     more: Json = Field(default={}, description="Any further field of a cluster's spec.")
 
 

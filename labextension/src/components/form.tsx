@@ -1,0 +1,186 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { FormComponent } from '@jupyterlab/ui-components';
+import type { RJSFSchema } from '@rjsf/utils';
+import { customizeValidator } from '@rjsf/validator-ajv8';
+import type { ReadonlyJSONObject } from '@lumino/coreutils';
+import * as React from 'react';
+import { Refusal } from '../rest';
+import type { IModel, INewCluster, IOffer, IPreview, IProblem } from '../tokens';
+
+/** What is being asked for; kept between two openings of the form. */
+export interface IDraft {
+  value: INewCluster;
+}
+
+interface IProps {
+  readonly model: IModel;
+  readonly draft: IDraft;
+  readonly trans: TranslationBundle;
+}
+
+const FIRST = ['name', 'workers', 'gpus', 'cpu', 'memory'];
+const LATER = ['image', 'idle_timeout', 'queue'];
+const QUIET_MS = 250;
+const UI = {
+  name: { 'ui:classNames': 'jp-kuberay-name' },
+  'ui:submitButtonOptions': { norender: true }
+};
+const validator = customizeValidator<ReadonlyJSONObject>();
+
+/** A profile, its fields as its JSON schema has them, what is wrong with them, and the YAML that they stand for. */
+export function NewClusterForm({ model, draft, trans }: IProps): React.ReactElement {
+  const [offers, setOffers] = React.useState<readonly IOffer[]>([]);
+  const [problem, setProblem] = React.useState<IProblem | null>(null);
+  const [value, setValue] = React.useState(draft.value);
+
+  React.useEffect(() => {
+    model.profiles().then(setOffers, error => setProblem(told(error)));
+  }, [model]);
+
+  const change = (next: INewCluster) => {
+    draft.value = next;
+    setValue(next);
+  };
+  const offer =
+    offers.find(each => each.name === value.profile) ?? offers.find(each => each.default);
+  const { preview, mistake } = usePreview(model, offer && { ...value, profile: offer.name });
+
+  return (
+    <div className="jp-kuberay-New">
+      <fieldset className="jp-kuberay-Offers">
+        <legend>{trans.__('Profile')}</legend>
+        {offers.map(each => (
+          <label key={each.name} className="jp-kuberay-Offer">
+            <input
+              type="radio"
+              name="profile"
+              checked={each === offer}
+              // What another profile's fields were set to means nothing in this one.
+              onChange={() => change({ name: value.name, profile: each.name })}
+            />
+            <span>
+              <strong>{each.title || each.name}</strong>
+              <span className="jp-kuberay-Remedy">{each.description}</span>
+            </span>
+          </label>
+        ))}
+      </fieldset>
+      {offer && <Fields offer={offer} fields={FIRST} value={value} change={change} />}
+      {offer && (
+        <details>
+          <summary>{trans.__('More')}</summary>
+          <Fields offer={offer} fields={LATER} value={value} change={change} />
+        </details>
+      )}
+      <Verdict problem={problem ?? mistake} preview={preview} trans={trans} />
+    </div>
+  );
+}
+
+function Fields(props: {
+  offer: IOffer;
+  fields: readonly string[];
+  value: INewCluster;
+  change: (value: INewCluster) => void;
+}): React.ReactElement {
+  const { offer, fields, value, change } = props;
+  const schema = React.useMemo(() => part(offer.form, fields), [offer, fields]);
+  // What was not set is left out: the schema's default is shown there.
+  const shown = Object.fromEntries(
+    fields.filter(name => value[name] !== undefined).map(name => [name, value[name]])
+  ) as ReadonlyJSONObject;
+  return (
+    <FormComponent
+      schema={schema}
+      validator={validator}
+      formData={shown}
+      liveValidate
+      showErrorList={false}
+      compact
+      tagName="div"
+      className="jp-kuberay-Fields"
+      uiSchema={UI}
+      onChange={event => change({ ...value, ...(event.formData as object) })}
+    >
+      <></>
+    </FormComponent>
+  );
+}
+
+function Verdict(props: {
+  problem: IProblem | null;
+  preview: IPreview | null;
+  trans: TranslationBundle;
+}): React.ReactElement {
+  const { problem, preview, trans } = props;
+  return (
+    <div className="jp-kuberay-Verdict">
+      <div role="status">
+        {problem && (
+          <div className="jp-kuberay-Mistake">
+            {problem.message} <span className="jp-kuberay-Remedy">{problem.hint}</span>
+          </div>
+        )}
+        {preview?.warnings.map(warning => (
+          <div key={warning}>{warning}</div>
+        ))}
+      </div>
+      {preview && (
+        <details>
+          <summary>{trans.__('YAML')}</summary>
+          <pre className="jp-kuberay-Yaml" tabIndex={0}>
+            {preview.yaml}
+          </pre>
+        </details>
+      )}
+    </div>
+  );
+}
+
+/** What the server makes of `asked`, once typing rests; the last answer stays until the next one comes. */
+function usePreview(
+  model: IModel,
+  asked: INewCluster | undefined
+): { preview: IPreview | null; mistake: IProblem | null } {
+  const [answer, setAnswer] = React.useState<{
+    preview: IPreview | null;
+    mistake: IProblem | null;
+  }>({ preview: null, mistake: null });
+  const key = asked && JSON.stringify(asked);
+  React.useEffect(() => {
+    if (key === undefined) {
+      return;
+    }
+    let wanted = true;
+    const timer = setTimeout(() => {
+      model.preview(JSON.parse(key) as INewCluster).then(
+        preview => wanted && setAnswer({ preview, mistake: null }),
+        error => wanted && setAnswer({ preview: null, mistake: told(error) })
+      );
+    }, QUIET_MS);
+    return () => {
+      wanted = false;
+      clearTimeout(timer);
+    };
+  }, [model, key]);
+  return answer;
+}
+
+function told(error: unknown): IProblem {
+  return error instanceof Refusal
+    ? error.problem
+    : { message: String(error), hint: '', kind: 'Unexpected' };
+}
+
+/** A schema's `fields`, in this order. */
+function part(form: RJSFSchema, fields: readonly string[]): RJSFSchema {
+  const properties = (form.properties ?? {}) as Record<string, RJSFSchema>;
+  const required = (form.required ?? []).filter(name => fields.includes(name));
+  return {
+    type: 'object',
+    properties: Object.fromEntries(
+      fields.filter(name => name in properties).map(name => [name, properties[name]])
+    ),
+    required
+  };
+}

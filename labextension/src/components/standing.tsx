@@ -1,0 +1,143 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { Button } from '@jupyterlab/ui-components';
+import * as React from 'react';
+import { gpusHeld, own, phaseWord } from '../format';
+import type { IFinding, IModel } from '../tokens';
+import { useChanges } from './hooks';
+
+interface IProps {
+  readonly model: IModel;
+  readonly trans: TranslationBundle;
+}
+
+/** What stands in the way, above everything else; nothing while nothing does. */
+export function Trouble(
+  props: IProps & { readonly retry: () => void; readonly doctor: () => void }
+): React.ReactElement | null {
+  const { model, trans } = props;
+  useChanges(model);
+  const finding = useFirstFinding(model, trans);
+  const { problem } = model;
+  if (!problem) {
+    return model.synced ? null : (
+      <div className="jp-kuberay-Trouble jp-mod-loading" role="status">
+        {trans.__('Looking what there is…')}
+      </div>
+    );
+  }
+  return (
+    <div className="jp-kuberay-Trouble" role="alert">
+      <p>{finding?.what ?? problem.message}</p>
+      <p className="jp-kuberay-Remedy">{finding?.remedy ?? problem.hint}</p>
+      {model.lastSeen > 0 && (
+        <p className="jp-kuberay-Remedy">
+          {trans.__('What is shown was so at %1.', clock(model.lastSeen))}
+        </p>
+      )}
+      <Button small onClick={props.retry}>
+        {trans.__('Try again')}
+      </Button>
+      {problem.kind !== 'Offline' && (
+        <Button small minimal onClick={props.doctor}>
+          {trans.__('Why?')}
+        </Button>
+      )}
+    </div>
+  );
+}
+
+/** Of what doctor finds, the first that keeps one from working; asked once for each trouble. */
+function useFirstFinding(model: IModel, trans: TranslationBundle): IFinding | undefined {
+  const kind = model.problem?.kind;
+  const [found, setFound] = React.useState<IFinding>();
+  React.useEffect(() => {
+    let wanted = true;
+    setFound(undefined);
+    // Where the Jupyter server itself does not answer, it cannot be asked either.
+    if (kind && kind !== 'Offline' && !model.synced) {
+      model.doctor().then(
+        findings => wanted && setFound(findings.find(each => each.level === 'bad')),
+        () => undefined // the problem itself is shown
+      );
+    }
+    return () => {
+      wanted = false;
+    };
+  }, [kind, model, trans]);
+  return found;
+}
+
+/** Where clusters run, and whether what is shown is so now. */
+export function Foot({ model, trans }: IProps): React.ReactElement {
+  useChanges(model);
+  const clusters = own(model.clusters.values());
+  const simulated = clusters.some(cluster => cluster.simulated_gpus && cluster.gpus > 0);
+  const where = model.backend === 'local' ? trans.__('This machine') : trans.__('Kubernetes');
+  return (
+    <div className="jp-kuberay-Foot">
+      <span>
+        {model.backend ? where : ''}
+        {simulated ? ` · ${trans.__('simulated GPUs')}` : ''}
+      </span>
+      <span className={model.live && !model.problem ? 'jp-mod-live' : ''} role="status">
+        {model.live && !model.problem
+          ? trans.__('live')
+          : model.lastSeen
+            ? trans.__('last seen %1', clock(model.lastSeen))
+            : ''}
+      </span>
+    </div>
+  );
+}
+
+/** What I hold, at a glance. */
+export function summary(model: IModel, trans: TranslationBundle): string {
+  const clusters = own(model.clusters.values());
+  const gpus = gpusHeld(model.clusters.values());
+  const count = String(clusters.length);
+  return gpus ? trans.__('%1 · %2 GPU', count, gpus) : count;
+}
+
+/** Each change of phase in words, for who hears rather than sees; of several at once the last few. */
+export function Heard({ model, trans }: IProps): React.ReactElement {
+  const [words, setWords] = React.useState('');
+  React.useEffect(() => {
+    let before = new Map<string, string>();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const news: string[] = [];
+    const changed = () => {
+      const now = new Map(
+        [...model.clusters.values(), ...model.services.values()].map(each => [
+          `${each.name}`,
+          phaseWord(each.phase, trans)
+        ])
+      );
+      if (before.size) {
+        now.forEach((word, name) => {
+          if (before.get(name) !== word) {
+            news.push(trans.__('%1 is %2', name, word));
+          }
+        });
+      }
+      before = now;
+      if (news.length) {
+        clearTimeout(timer);
+        timer = setTimeout(() => setWords(news.splice(0).slice(-3).join('. ')), 500);
+      }
+    };
+    model.changed.connect(changed);
+    return () => {
+      model.changed.disconnect(changed);
+      clearTimeout(timer);
+    };
+  }, [model, trans]);
+  return (
+    <div className="jp-kuberay-Heard" aria-live="polite">
+      {words}
+    </div>
+  );
+}
+
+function clock(when: number): string {
+  return new Date(when).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+}
