@@ -18,7 +18,7 @@ from jupyter_kuberay.connection import Connection, lost
 from jupyter_kuberay.errors import Conflict, KubeRayError
 from jupyter_kuberay.loop import run_sync
 from jupyter_kuberay.observation import Endpoint
-from jupyter_kuberay.preflight import Versions, check_answer, check_versions, dashboard_versions, knock
+from jupyter_kuberay.preflight import Versions, check_answer, check_versions, dashboard_versions, knock_until_open
 
 # `Backend.reach` with the cluster's name given: a port of KubeRay's to where it answers from here.
 Reach: TypeAlias = Callable[[int], AbstractAsyncContextManager[Endpoint]]
@@ -177,7 +177,7 @@ def _preflight(cluster: str, endpoint: Endpoint, held: _Held, ray_version: str) 
     with ThreadPoolExecutor(1, thread_name_prefix="jupyter-kuberay-preflight") as beside:
         # The dashboard knows both versions and comes up seconds after the client port: worth a question, not a wait.
         asked = beside.submit(_ask_dashboard, held)
-        check_answer(cluster, endpoint, knock(endpoint))
+        check_answer(cluster, endpoint, knock_until_open(endpoint))
         there = asked.result()
     if there is not None:
         check_versions(cluster, there, here)

@@ -10,6 +10,7 @@ import http.client
 import json
 import platform
 import socket
+import time
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -19,6 +20,9 @@ from jupyter_kuberay.observation import Endpoint
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 2.0
+# A head is ready when Ray's core is; the client port opens a moment later, on a busy machine seconds later.
+OPENS_SECONDS = 5.0
+_AGAIN_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,14 @@ def knock(endpoint: Endpoint, *, seconds: float = CONNECT_SECONDS) -> Answer:
     except OSError:
         return Answer.SILENT
     return _ping(endpoint, seconds)
+
+
+def knock_until_open(endpoint: Endpoint, *, opens: float = OPENS_SECONDS) -> Answer:
+    """As `knock`, but a port that refuses may still open for so many seconds; any other answer counts at once."""
+    deadline = time.monotonic() + opens
+    while (answer := knock(endpoint)) is Answer.REFUSED and time.monotonic() < deadline:
+        time.sleep(_AGAIN_SECONDS)
+    return answer
 
 
 def _ping(endpoint: Endpoint, seconds: float) -> Answer:

@@ -9,7 +9,7 @@ import pytest
 
 from jupyter_kuberay.errors import Forbidden, Unreachable, VersionMismatch
 from jupyter_kuberay.observation import Endpoint
-from jupyter_kuberay.preflight import Answer, Versions, check_answer, check_versions, dashboard_versions, knock
+from jupyter_kuberay.preflight import Answer, Versions, check_answer, check_versions, dashboard_versions, knock, knock_until_open
 
 HERE = Versions(ray="2.58.0", python="3.11.7")
 
@@ -50,6 +50,18 @@ def test_a_closed_port_refuses_and_a_host_that_does_not_exist_too():
         bound.bind(("127.0.0.1", 0))
         assert knock(Endpoint(host="127.0.0.1", port=bound.getsockname()[1])) is Answer.REFUSED
     assert knock(Endpoint(host="no-such-host.invalid", port=1)) is Answer.REFUSED
+
+
+def test_a_port_that_opens_a_moment_after_its_head_is_ready_is_waited_for_and_one_that_stays_closed_is_told():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        endpoint = Endpoint(host="127.0.0.1", port=bound.getsockname()[1])
+        assert knock_until_open(endpoint, opens=0.3) is Answer.REFUSED
+        opening = threading.Timer(0.5, bound.listen)
+        opening.start()
+        # It takes the connection, and says nothing: it is open.
+        assert knock_until_open(endpoint, opens=10) is Answer.SILENT
+        opening.join()
 
 
 @pytest.fixture
