@@ -76,10 +76,10 @@ class Attachment:
             self._connection.close()
         self._held.close()
 
-    def _open(self, ray_version: str) -> None:
+    def _open(self, ray_version: str, opens: float) -> None:
         try:
             endpoint = self._held.endpoint(CLIENT_PORT)
-            _preflight(self.cluster, endpoint, self._held, ray_version)
+            _preflight(self.cluster, endpoint, self._held, ray_version, opens)
             self._connection = Connection(self.cluster, endpoint, on_end=self._held.close)
             self._connection.open()
         except BaseException:
@@ -100,7 +100,7 @@ _lock = threading.RLock()
 _current: Attachment | None = None
 
 
-def attach(reach: Reach, cluster: str, *, ray_version: str = "", replace: bool = False) -> Attachment:
+def attach(reach: Reach, cluster: str, *, ray_version: str = "", replace: bool = False, opens: float = 0.0) -> Attachment:
     """Attach this process to a cluster that is ready, so that Ray's own calls go there.
 
     Attaching again to the same cluster gives the same `Attachment` while its
@@ -117,6 +117,8 @@ def attach(reach: Reach, cluster: str, *, ray_version: str = "", replace: bool =
         What the cluster is known to run; ``""`` asks it.
     replace
         Let go of another cluster that is attached, instead of refusing.
+    opens
+        For so many seconds a port that refuses may still open: a head that has just started is ready before that.
 
     Raises
     ------
@@ -146,7 +148,7 @@ def attach(reach: Reach, cluster: str, *, ray_version: str = "", replace: bool =
             before.detach()
         _refuse_a_foreign_ray()
         attachment = Attachment(cluster, reach)
-        attachment._open(ray_version)
+        attachment._open(ray_version, opens)
         _current = attachment
         return attachment
 
@@ -170,14 +172,14 @@ def _refuse_a_foreign_ray() -> None:
         raise Conflict("This kernel is connected to a Ray that somebody started or connected to by hand.", "Call ray.shutdown() first.")
 
 
-def _preflight(cluster: str, endpoint: Endpoint, held: _Held, ray_version: str) -> None:
+def _preflight(cluster: str, endpoint: Endpoint, held: _Held, ray_version: str, opens: float) -> None:
     """Raise what a person can act on before Ray takes half a minute to fail."""
     here = Versions.here()
     check_versions(cluster, Versions(ray=ray_version), here)
     with ThreadPoolExecutor(1, thread_name_prefix="jupyter-kuberay-preflight") as beside:
         # The dashboard knows both versions and comes up seconds after the client port: worth a question, not a wait.
         asked = beside.submit(_ask_dashboard, held)
-        check_answer(cluster, endpoint, knock_until_open(endpoint))
+        check_answer(cluster, endpoint, knock_until_open(endpoint, opens=opens))
         there = asked.result()
     if there is not None:
         check_versions(cluster, there, here)

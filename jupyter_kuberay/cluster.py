@@ -15,6 +15,7 @@ import html
 import os
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, suppress
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CLUSTER_VARIABLE = "JUPYTER_KUBERAY_CLUSTER"
+_YOUNG_S, _OPENS_S = 120.0, 15.0
 
 _client: Client | None = None
 
@@ -129,7 +131,13 @@ class Cluster:
 
         run_sync(self._usable(timeout, progress))
         status = self.status()
-        return attach(partial(self._client.reach, self.name), self.name, ray_version=status.ray_version, replace=replace)
+        reach, opens = partial(self._client.reach, self.name), _OPENS_S if self._is_young(status) else 0.0
+        return attach(reach, self.name, ray_version=status.ray_version, replace=replace, opens=opens)
+
+    def _is_young(self, status: ClusterStatus) -> bool:
+        """Whether its head may be ready and yet open its client port only in a moment, on a busy machine in seconds."""
+        started = [datetime.fromisoformat(node.started) for node in status.nodes if node.group == "head" and node.started]
+        return any((self._client.backend.now() - each).total_seconds() < _YOUNG_S for each in started)
 
     async def _usable(self, timeout: float, progress: Progress | None) -> None:
         await self._client.seen(self.name)

@@ -20,8 +20,6 @@ from jupyter_kuberay.observation import Endpoint
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 2.0
-# A head is ready when Ray's core is; the client port opens a moment later, on a busy machine seconds later.
-OPENS_SECONDS = 5.0
 _AGAIN_SECONDS = 0.2
 
 
@@ -86,7 +84,7 @@ def knock(endpoint: Endpoint, *, seconds: float = CONNECT_SECONDS) -> Answer:
     return _ping(endpoint, seconds)
 
 
-def knock_until_open(endpoint: Endpoint, *, opens: float = OPENS_SECONDS) -> Answer:
+def knock_until_open(endpoint: Endpoint, *, opens: float) -> Answer:
     """As `knock`, but a port that refuses may still open for so many seconds; any other answer counts at once."""
     deadline = time.monotonic() + opens
     while (answer := knock(endpoint)) is Answer.REFUSED and time.monotonic() < deadline:
