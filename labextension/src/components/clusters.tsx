@@ -1,10 +1,9 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Button } from '@jupyterlab/ui-components';
-import { ellipsesIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
-import { age, bars, comesUp, elapsed, groups, own, phaseWord, seconds } from '../format';
+import { age, bars, comesUp, elapsed, groups, own, seconds } from '../format';
 import type { ICluster, IModel, IUsage } from '../tokens';
-import { PhaseIcon } from './phase';
+import { Card } from './card';
 import { useChanges, useNow } from './hooks';
 
 /** What a card can be asked to do; the plugins know how. */
@@ -44,7 +43,7 @@ export function Clusters({ model, actions, trans }: IProps): React.ReactElement 
   return (
     <ul className="jp-kuberay-List" aria-label={trans.__('Clusters')}>
       {clusters.map(cluster => (
-        <Card
+        <ClusterCard
           key={cluster.name}
           cluster={cluster}
           usage={model.usage.get(cluster.name)}
@@ -64,19 +63,38 @@ interface ICardProps {
 }
 
 /** Shown anew only when this cluster changed. */
-const Card = React.memo(function Card(props: ICardProps): React.ReactElement {
+const ClusterCard = React.memo(function ClusterCard(props: ICardProps): React.ReactElement {
   const { cluster, usage, actions, trans } = props;
   const { name, phase } = cluster;
+  const usable = phase === 'Ready' || phase === 'Degraded';
+  const buttons = (
+    <>
+      {usable && (
+        <>
+          <Button small onClick={() => actions.attach(name)}>
+            {trans.__('Attach')}
+          </Button>
+          <Button small minimal onClick={() => actions.scale(name)}>
+            {trans.__('Scale…')}
+          </Button>
+        </>
+      )}
+      {(phase === 'Suspended' || phase === 'Failed') && (
+        <Button small onClick={() => actions.resume(name)}>
+          {phase === 'Failed' ? trans.__('Start again') : trans.__('Resume')}
+        </Button>
+      )}
+    </>
+  );
   return (
-    <li className="jp-kuberay-Card" data-kind="cluster" data-name={name}>
-      <div className="jp-kuberay-Head">
-        <PhaseIcon phase={phase} />
-        <span className="jp-kuberay-Name" title={name}>
-          {name}
-        </span>
-        <span className="jp-kuberay-Word">{phaseWord(phase, trans)}</span>
-        <Since cluster={cluster} trans={trans} />
-      </div>
+    <Card
+      kind="cluster"
+      status={cluster}
+      since={<Since cluster={cluster} trans={trans} />}
+      buttons={buttons}
+      more={actions.more}
+      trans={trans}
+    >
       {groups(cluster).map(group => (
         <div className="jp-kuberay-Group" key={group.name}>
           <span className="jp-kuberay-GroupName">{group.name}</span>
@@ -85,7 +103,7 @@ const Card = React.memo(function Card(props: ICardProps): React.ReactElement {
           </span>
         </div>
       ))}
-      {usage && (phase === 'Ready' || phase === 'Degraded') && (
+      {usage && usable && (
         <div className="jp-kuberay-Bars">
           {bars(usage, trans).map(bar => (
             <Bar key={bar.label} {...bar} />
@@ -96,43 +114,7 @@ const Card = React.memo(function Card(props: ICardProps): React.ReactElement {
         <div className="jp-kuberay-Note">{trans.__('GPUs are simulated')}</div>
       )}
       {cluster.foreign && <div className="jp-kuberay-Note">{trans.__('Made by another tool')}</div>}
-      {cluster.cause && (
-        <div className="jp-kuberay-Cause">
-          <p>{cluster.cause.what}</p>
-          <p className="jp-kuberay-Remedy">{cluster.cause.remedy}</p>
-        </div>
-      )}
-      <div className="jp-kuberay-Actions">
-        {(phase === 'Ready' || phase === 'Degraded') && (
-          <>
-            <Button small onClick={() => actions.attach(name)}>
-              {trans.__('Attach')}
-            </Button>
-            <Button small minimal onClick={() => actions.scale(name)}>
-              {trans.__('Scale…')}
-            </Button>
-          </>
-        )}
-        {(phase === 'Suspended' || phase === 'Failed') && (
-          <Button small onClick={() => actions.resume(name)}>
-            {phase === 'Failed' ? trans.__('Start again') : trans.__('Resume')}
-          </Button>
-        )}
-        <Button
-          small
-          minimal
-          className="jp-kuberay-More"
-          aria-haspopup="menu"
-          aria-label={trans.__('More actions for %1', name)}
-          title={trans.__('More actions')}
-          onClick={(event: React.MouseEvent) =>
-            actions.more('cluster', name, event.currentTarget.getBoundingClientRect())
-          }
-        >
-          <ellipsesIcon.react tag="span" />
-        </Button>
-      </div>
-    </li>
+    </Card>
   );
 });
 
