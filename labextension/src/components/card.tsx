@@ -49,7 +49,7 @@ export function Card(props: IProps): React.ReactElement {
           aria-label={trans.__('More actions for %1', name)}
           title={trans.__('More actions')}
           onClick={(event: React.MouseEvent) =>
-            more(kind, name, (event.currentTarget).getBoundingClientRect())
+            more(kind, name, event.currentTarget.getBoundingClientRect())
           }
         >
           <ellipsesIcon.react tag="span" />
