@@ -176,8 +176,9 @@ def logs(face: Face, name: str, node: str, follow: bool, tail: int) -> None:
 
 @command("Clusters")
 @click.argument("name", default="", shell_complete=options.cluster_names)
+@click.option("--replace", is_flag=True, help="Let go of another cluster that is attached, instead of refusing.")
 @options.waits(300, "it is usable")
-def attach(face: Face, name: str, no_wait: bool, timeout: float) -> Any:
+def attach(face: Face, name: str, replace: bool, no_wait: bool, timeout: float) -> Any:
     """Attach a notebook to a cluster.
 
     In a notebook (%kuberay attach) this kernel is attached; on the command line
@@ -188,7 +189,17 @@ def attach(face: Face, name: str, no_wait: bool, timeout: float) -> Any:
     if not no_wait:
         with face.waiting(name) as told:
             run_sync(client.wait(name, until=lambda now: now.usable, timeout=timeout, progress=told))
-    return face.attach(name, timeout)
+    return face.attach(name, timeout, replace=replace)
+
+
+@command("Clusters", shows=False)
+def detach(face: Face) -> None:
+    """Let a notebook go of the cluster that it is attached to.
+
+    The cluster goes on; what runs on it for this notebook ends. Attached to
+    nothing, it does nothing.
+    """
+    face.detach()
 
 
 @command("Clusters")

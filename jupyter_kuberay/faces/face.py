@@ -74,8 +74,12 @@ class Face(ABC):
         """What a person gets for a cluster that was brought up."""
 
     @abstractmethod
-    def attach(self, name: str, timeout: float) -> Any:
-        """Attach to a cluster that is usable, or tell how to."""
+    def attach(self, name: str, timeout: float, *, replace: bool = False) -> Any:
+        """Attach to a cluster that is usable, or tell how to; ``replace``: instead of another that is attached."""
+
+    @abstractmethod
+    def detach(self) -> None:
+        """Let go of the cluster that is attached; `WrongUse` where nothing could be."""
 
     def names(self, statuses: Sequence[Any], what: str) -> Any:
         """The only one of ``statuses``, or `WrongUse` with the names of all."""

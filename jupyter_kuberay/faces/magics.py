@@ -83,10 +83,15 @@ class Notebook(Face):
 
         return Cluster(status.name, self.client)
 
-    def attach(self, name: str, timeout: float) -> Any:
+    def attach(self, name: str, timeout: float, *, replace: bool = False) -> Any:
         from jupyter_kuberay.cluster import Cluster
 
-        return Cluster(name, self.client).attach(timeout=timeout)
+        return Cluster(name, self.client).attach(timeout=timeout, replace=replace)
+
+    def detach(self) -> None:
+        from jupyter_kuberay.attach import detach
+
+        detach()
 
 
 class _Line:

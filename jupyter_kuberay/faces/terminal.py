@@ -138,13 +138,16 @@ class Terminal(Face):
     def cluster(self, status: ClusterStatus) -> Any:
         return status
 
-    def attach(self, name: str, timeout: float) -> Any:
+    def detach(self) -> None:
+        raise WrongUse("The command line is attached to nothing.", "In a notebook: %kuberay detach")
+
+    def attach(self, name: str, timeout: float, *, replace: bool = False) -> Any:
         from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT
         from jupyter_kuberay.faces.answers import Attaching
         from jupyter_kuberay.loop import run_sync
 
         where = f", backend={self.backend!r}" if self.backend else ""
-        code = f"from jupyter_kuberay import connect\n\ncluster = connect({name!r}{where})\ncluster.attach()"
+        code = f"from jupyter_kuberay import connect\n\ncluster = connect({name!r}{where})\ncluster.attach({'replace=True' if replace else ''})"
         addresses = {}
         if self.client.backend.name == "local":  # elsewhere a tunnel would end with this process
             addresses = {

@@ -19,7 +19,7 @@ from jupyter_kuberay.faces.commands import kuberay
 from tests.schema import violations
 
 COMMANDS = [
-    *["up", "list", "status", "scale", "logs", "attach", "suspend", "resume", "down", "manifest", "profiles"],
+    *["up", "list", "status", "scale", "logs", "attach", "detach", "suspend", "resume", "down", "manifest", "profiles"],
     *["publish", "rollback", "services", "revisions", "unpublish", "run", "demo", "completion", "doctor"],
 ]
 SCRIPT = Path(sys.executable).with_name("jupyter-kuberay")
@@ -316,3 +316,8 @@ def test_a_command_loads_only_what_it_needs(words: list[str], absent: set[str]) 
     code = "import sys; from jupyter_kuberay.faces.cli import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert not (heavy | absent) & set(done.stderr.split())
+
+
+def test_detach_on_the_command_line_says_where_it_means_something(kuberay_says: CommandLine) -> None:
+    said = kuberay_says("detach")
+    assert said.code == 2 and "%kuberay detach" in said.err

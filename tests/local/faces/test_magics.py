@@ -35,6 +35,7 @@ def notebook(alice: Said, kuberay: CommandLine, tmp_path_factory: pytest.TempPat
         "status = %kuberay status\nstatus",
         f"cluster = %kuberay up {NAME} --profile gpu --workers 2 --cpu 1 --memory 2Gi\nprint(type(cluster).__name__)\ncluster",
         "print(cluster.run(sum, [1, 2, 3]))",
+        "%kuberay detach\n%kuberay detach\nimport jupyter_kuberay.attach\nprint(jupyter_kuberay.attach.attached())",
     ]
     path = tmp_path_factory.mktemp("magics") / "magics.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell(cell) for cell in cells]), path)
@@ -60,6 +61,10 @@ def test_up_gives_a_cluster_to_hold_and_to_run_functions_on(notebook: Path) -> N
     shown = printed(notebook)
     assert "Cluster\n" in shown[5] and f"<Cluster '{NAME}': Ready" in shown[5]
     assert shown[6] == "6\n"
+
+
+def test_detach_lets_go_and_does_nothing_twice(notebook: Path) -> None:
+    assert printed(notebook)[7] == "None\n"
 
 
 def test_an_error_in_a_cell_has_no_traceback_and_down_where_nobody_can_answer_takes_nothing(
