@@ -1,7 +1,7 @@
 # What a newcomer needs: make demo, make test, make lab. Everything else is for whoever works on it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-fast search lint types layers checks format coverage bench build clean \
-  panel test-panel testbed testbed-down test-kubernetes test-kubernetes-all demo-kubernetes bench-kubernetes
+.PHONY: help environment setup panel demo lab test test-fast test-panel test-ui search lint types layers checks format coverage bench build clean \
+  testbed testbed-down test-kubernetes test-kubernetes-all demo-kubernetes bench-kubernetes
 
 # Where this is set, every process of Ray would compile torch and pandas anew, which takes longer than what it does.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,17 +13,23 @@ PYTEST := $(BIN)/python -m pytest -n 3 --dist loadgroup
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-setup:  ## .venv with everything; only works again when pyproject.toml or constraints.txt changed
+environment:  ## .venv with all Python packages; only works again when pyproject.toml or constraints.txt changed
 	@tools/setup.sh
 
-demo: setup  ## from nothing to a served model on this machine, then clean up
+setup: environment panel  ## the same, and JupyterLab's half
+
+panel: environment  ## JupyterLab's half, built again when it changed, and shown by .venv's JupyterLab
+	@$(BIN)/python tools/bundle.py show
+
+demo: environment  ## from nothing to a served model on this machine, then clean up
 	@$(BIN)/jupyter kuberay demo $(DEMO)
 
 lab: setup  ## JupyterLab with it
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB)
 
-test: checks  ## lint, types, layers, and all tests that need no Kubernetes
-	$(PYTEST) $(TESTS)
+test: setup  ## lint, types, layers, and all tests that need neither Kubernetes nor a browser
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync checks test-panel
+	$(PYTEST) --ignore=tests/ui $(TESTS)
 
 coverage: setup  ## what the tests that start nothing reach; measuring doubles their time, so it is no part of `make test`
 	$(BIN)/python -m pytest tests/unit -n 2 --cov --cov-report=term $(TESTS)
@@ -43,38 +49,39 @@ test-kubernetes: setup  ## contract and faults on a Kubernetes: the testbed, or 
 test-kubernetes-all: setup  ## the same, with the faults that take minutes
 	@$(ON_KUBERNETES) $(TESTS)
 
-demo-kubernetes: setup  ## the demo against Kubernetes, on the testbed, with an image that has torch (6 GB, made once)
+demo-kubernetes: environment  ## the demo against Kubernetes, on the testbed, with an image that has torch (6 GB, made once)
 	@$(BIN)/python -m tests.testbed run --image heavy $(TESTBED) -- $(BIN)/python -m tests.kubernetes.demo $(DEMO)
 
-bench-kubernetes: setup  ## the first task, and many clusters, on the testbed beside kubectl and codeflare-sdk
+bench-kubernetes: environment  ## the first task, and many clusters, on the testbed beside kubectl and codeflare-sdk
 	@missed=0; for benchmark in benchmarks/kubernetes/[a-z]*.py; do \
 	  $(BIN)/python -m tests.testbed run --image light $(TESTBED) -- $(BIN)/python "$$benchmark" || missed=1; done; exit $$missed
 
-testbed: setup  ## a Kubernetes with KubeRay on this machine, which stays up (Linux, root, Go; TESTBED="--kuberay 1.5.1")
+testbed: environment  ## a Kubernetes with KubeRay on this machine, which stays up (Linux, root, Go; TESTBED="--kuberay 1.5.1")
 	@$(BIN)/python -m tests.testbed up --image light $(TESTBED)
 
-testbed-down: setup  ## end it
+testbed-down: environment  ## end it
 	@$(BIN)/python -m tests.testbed down
 
-panel: setup  ## JupyterLab's side panel, in work and in no wheel yet: build it and show it in `make lab` (needs Node)
-	@tools/bundle.sh
+test-panel: setup  ## the types, style and model of JupyterLab's half
+	$(BIN)/python tools/bundle.py run check test
 
-test-panel: panel  ## its types, style and model
-	cd labextension && npm run --silent check && npm test --silent
+test-ui: setup  ## JupyterLab in a real browser, which is installed where it is missing
+	@tools/browser.sh
+	$(BIN)/python -m pytest tests/ui $(TESTS)
 
 checks: lint types layers
 
-lint: setup  ## ruff
+lint: environment  ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup  ## mypy --strict
+types: environment  ## mypy --strict
 	$(BIN)/mypy
 
-layers: setup  ## who may import whom
+layers: environment  ## who may import whom
 	$(BIN)/lint-imports --no-logo
 
-format: setup  ## ruff, in place
+format: environment  ## ruff, in place
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -82,8 +89,9 @@ bench: setup  ## each a ratio against the bare way, measured in the same run
 	@missed=0; for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python "$$benchmark" || missed=1; done; exit $$missed
 
 build: setup  ## wheel and source distribution into dist/
-	@PYTHON=$(CURDIR)/$(BIN)/python tools/uv build --quiet --python $(BIN)/python
+	@PYTHON=$(CURDIR)/$(BIN)/python tools/uv build --quiet --python $(BIN)/python --build-constraint constraints.txt
 	@ls dist
 
 clean:  ## everything that can be made again
+	rm -rf jupyter_kuberay/labextension labextension/lib labextension/node_modules
 	rm -rf .venv .cache .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov

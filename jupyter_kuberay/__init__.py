@@ -89,3 +89,8 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     from jupyter_kuberay.faces.server.app import KubeRayApp
 
     return [{"module": "jupyter_kuberay", "app": KubeRayApp}]
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """For ``jupyter labextension develop``: what JupyterLab shows, in a checkout. A wheel puts it where JupyterLab looks."""
+    return [{"src": "labextension", "dest": "jupyter-kuberay"}]

@@ -117,6 +117,8 @@ def test_the_wheel_has_its_licence_and_says_that_it_is_typed(wheel):
 def test_the_wheel_brings_no_tests_and_nothing_of_this_machine(wheel):
     whole = f"jupyter_kuberay-{PROJECT['version']}"
     assert {name.partition("/")[0] for name in wheel.namelist()} == {"jupyter_kuberay", f"{whole}.dist-info", f"{whole}.data"}
-    (enabled,) = [name for name in wheel.namelist() if name.startswith(f"{whole}.data/")]
-    assert enabled == f"{whole}.data/data/etc/jupyter/jupyter_server_config.d/jupyter_kuberay.json"
+    data = {name.removeprefix(f"{whole}.data/data/") for name in wheel.namelist() if name.startswith(f"{whole}.data/")}
+    assert {name for name in data if not name.startswith("share/jupyter/labextensions/jupyter-kuberay/")} == {
+        "etc/jupyter/jupyter_server_config.d/jupyter_kuberay.json"
+    }
     assert not [name for name in wheel.namelist() if "__pycache__" in name or name.endswith(".pyc")]
