@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from jupyter_kuberay import revision as values
-from jupyter_kuberay.backends.base import SERVE_PORT, Backend
+from jupyter_kuberay.address import Address, address, reach, service, service_if_there
+from jupyter_kuberay.backends.base import Backend
 from jupyter_kuberay.comparison import change_of_service
-from jupyter_kuberay.errors import InvalidSpec, NotFound, TimedOut, Unreachable
+from jupyter_kuberay.errors import InvalidSpec, TimedOut
 from jupyter_kuberay.exposure import Exposure
-from jupyter_kuberay.manifest import NAME, URL, parse_serve_config, read_service, serve_service, service_bundle, service_pods
+from jupyter_kuberay.manifest import NAME, read_service, service_bundle, service_pods
 from jupyter_kuberay.observation import Bundle, Json, Kind, Observation
 from jupyter_kuberay.revision import Revision
 from jupyter_kuberay.rollout import Clock, Progress, Step, first, upgrade, watched
 from jupyter_kuberay.shipment import checked_settings, model_uri, packed, shared_folders
 from jupyter_kuberay.spec import Application, ClusterSpec, Code, SecretKey, ServiceSpec
-from jupyter_kuberay.status import service_status
 
 FIRST_SECONDS = 600.0  # a cluster may have to be brought up, and images pulled
 UPGRADE_SECONDS = 300.0
 GONE_SECONDS = 60.0
 
-__all__ = ["Published", "Revision", "Step", "publish", "reach", "revisions", "rollback", "unpublish"]
+__all__ = ["Address", "Published", "Revision", "Step", "address", "publish", "reach", "revisions", "rollback", "unpublish"]
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ async def publish(
     Cancelling it removes a half-made service; an upgrade is either in or not, and the last step says which.
     """
     clock = Clock(progress)
-    there = await _there(backend, name)
+    there = await service_if_there(backend, name)
     move, words = _change(backend, there, cluster, exposure, bearer, defaults, new_cluster)
     for each in words:
         clock.tell("cluster", each)
@@ -189,7 +188,7 @@ async def rollback(
         As in `publish`.
     """
     clock = Clock(progress)
-    there = await _service(backend, name)
+    there = await service(backend, name)
     wanted = values.earlier(await _recorded(backend, there), to).model_copy(update={"current": True})
     seen = await upgrade(backend, there, wanted, clock, timeout, try_out=False, keep=False)
     return await _published(backend, seen, wanted, clock)
@@ -197,12 +196,12 @@ async def rollback(
 
 async def revisions(backend: Backend, name: str) -> list[Revision]:
     """All revisions of a service, the oldest first; `NotFound` when there is no such service."""
-    return await _recorded(backend, await _service(backend, name))
+    return await _recorded(backend, await service(backend, name))
 
 
 async def unpublish(backend: Backend, name: str, *, wait: bool = True, timeout: float = GONE_SECONDS) -> None:
     """Remove a service, its revisions, and the cluster below it."""
-    await _service(backend, name)
+    await service(backend, name)
     await backend.delete(Kind.SERVICE, name)
     if not wait:
         return
@@ -259,59 +258,11 @@ def _shared(backend: Backend, there: Observation | None, cluster: ClusterSpec | 
     return shared_folders(below) if below else []
 
 
-async def _there(backend: Backend, name: str) -> Observation | None:
-    try:
-        return await backend.get(Kind.SERVICE, name)
-    except NotFound:
-        return None
-
-
-async def _service(backend: Backend, name: str) -> Observation:
-    found = await _there(backend, name)
-    if found is None:
-        names = ", ".join(each.name for each in await backend.list(Kind.SERVICE))
-        raise NotFound(f"There is no service {name!r}.", f"There are: {names}." if names else "There is no service at all.")
-    return found
-
-
 async def _recorded(backend: Backend, service: Observation) -> list[Revision]:
     records = [each.resource for each in await backend.list(Kind.REVISION, {NAME: service.name})]
     return values.recorded(records, service.resource)
 
 
-async def _published(backend: Backend, seen: Observation, wanted: Revision, clock: Clock, example: str = "") -> Published:
-    url = await _address(backend, seen) + _route(seen)
-    token = ' -H "Authorization: Bearer $TOKEN"' if read_service(seen.resource).bearer else ""
-    call = f"curl{token} '{url}{example or '/'}'"
-    return Published(seen.name, url, wanted, call, tuple(clock.steps))
-
-
-def _route(seen: Observation) -> str:
-    config = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))
-    return str(config["applications"][0].get("route_prefix") or "/").rstrip("/")
-
-
-@asynccontextmanager
-async def reach(backend: Backend, name: str) -> AsyncIterator[str]:
-    """Where a service answers from this process, as "http://host:port/route", for as long as the context lasts.
-
-    Raises
-    ------
-    NotFound, Unreachable
-        There is no such service, or it has no cluster that answers now.
-    """
-    seen = await _service(backend, name)
-    cluster = service_status(seen).cluster
-    if not cluster:
-        raise Unreachable(f"Service {name!r} has no cluster now.", "Wait until it answers; its status tells why it does not.")
-    async with backend.reach(cluster, SERVE_PORT) as at:
-        yield f"http://{at.address}{_route(seen)}"
-
-
-async def _address(backend: Backend, seen: Observation) -> str:
-    if outside := (seen.resource["metadata"].get("annotations") or {}).get(URL):
-        return str(outside)
-    if backend.name != "local":
-        return f"http://{serve_service(seen.name)}.{seen.resource['metadata'].get('namespace', 'default')}:{SERVE_PORT}"
-    async with backend.reach(service_status(seen).cluster, SERVE_PORT) as at:
-        return f"http://{at.address}"
+async def _published(backend: Backend, seen: Observation, wanted: Revision, clock: Clock, example: str | None = None) -> Published:
+    found = await address(backend, seen, example)
+    return Published(seen.name, found.url, wanted, found.call, tuple(clock.steps))

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import os
 from collections.abc import Iterator, Mapping
@@ -78,32 +79,74 @@ def publish(
     from jupyter_kuberay.publishing import publish
 
     client = client or default_client()
-    asked = {"workers": workers, "image": image}
-    unsaid = {"cluster": cluster is None and not profile and all(value is None for value in asked.values())}
-    unsaid |= {"exposure": exposure is None, "bearer": bearer is None}
-    spec = client.spec(cluster if cluster is not None else client.request(name, profile, **asked))
-    offered = client.profile(spec.profile) if spec.profile else None
-    return run_sync(
-        publish(
+
+    async def decided_and_published() -> Published:
+        where = await terms(client, name, cluster=cluster, profile=profile, workers=workers, image=image, exposure=exposure, bearer=bearer)
+        return await publish(
             client.backend,
             name,
             app=app,
             model=os.fspath(model),
-            cluster=spec,
             settings=settings,
             replicas=replicas,
             gpus=gpus,
-            exposure=exposure or (offered.exposure if offered else None),
-            bearer=bearer or (offered.bearer if offered else None),
-            defaults=[what for what, is_unsaid in unsaid.items() if is_unsaid],
-            who=client.user,
             why=why,
             metrics=metrics,
             progress=progress,
             timeout=timeout,
+            **where,
             **more,
         )
-    )
+
+    return run_sync(decided_and_published())
+
+
+async def terms(
+    client: Client,
+    name: str,
+    *,
+    cluster: object = None,
+    profile: str = "",
+    workers: int | None = None,
+    image: str | None = None,
+    exposure: Exposure | None = None,
+    bearer: SecretKey | None = None,
+) -> dict[str, Any]:
+    """What a service is to run on, how it is reached, and for whom it is: arguments of `jupyter_kuberay.publishing.publish`.
+
+    Parameters are those of `publish`, with what its ``cluster`` and ``exposure`` say of their defaults.
+
+    Raises
+    ------
+    NotFound
+        There is no such profile.
+    InvalidSpec, LimitExceeded, VersionMismatch
+        It cannot be made, or the profile does not offer as much.
+    """
+    return await asyncio.to_thread(_terms, client, name, cluster, profile, {"workers": workers, "image": image}, exposure, bearer)
+
+
+def _terms(
+    client: Client,
+    name: str,
+    cluster: object,
+    profile: str,
+    asked: dict[str, Any],
+    exposure: Exposure | None,
+    bearer: SecretKey | None,
+) -> dict[str, Any]:
+    """Blocks: the user's name may have to be asked for over the network, and the machine for its GPUs."""
+    unsaid = {"cluster": cluster is None and not profile and all(value is None for value in asked.values())}
+    unsaid |= {"exposure": exposure is None, "bearer": bearer is None}
+    spec = client.spec(cluster if cluster is not None else client.request(name, profile, **asked))
+    offered = client.profile(spec.profile) if spec.profile else None
+    return {
+        "cluster": spec,
+        "exposure": exposure or (offered.exposure if offered else None),
+        "bearer": bearer or (offered.bearer if offered else None),
+        "defaults": [what for what, is_unsaid in unsaid.items() if is_unsaid],
+        "who": client.user,
+    }
 
 
 def rollback(name: str, to: int | None = None, *, client: Client | None = None, progress: Progress | None = None) -> Published:

@@ -21,6 +21,7 @@ CLIENT_PORT = 10001
 DASHBOARD_PORT = 8265
 SERVE_PORT = 8000
 GCS_PORT = 6379
+METRICS_PORT = 8080  # of the head's own node, in Prometheus' text format; asks for no token
 
 
 class Backend(ABC):
@@ -102,7 +103,8 @@ class Backend(ABC):
         """Where ``port`` of the head of RayCluster ``name`` answers from this process.
 
         ``port`` is the one that KubeRay gives it (`CLIENT_PORT`,
-        `DASHBOARD_PORT`, `SERVE_PORT`, `GCS_PORT`), wherever it is in truth.
+        `DASHBOARD_PORT`, `SERVE_PORT`, `GCS_PORT`, `METRICS_PORT`), wherever it
+        is in truth.
         The endpoint works until the context ends. It also tells Ray's token.
 
         Raises

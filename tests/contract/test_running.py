@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, Backend
+from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, METRICS_PORT, Backend
 from jupyter_kuberay.errors import NotFound, Unreachable
 from jupyter_kuberay.observation import Endpoint, Kind, Usage
 
@@ -40,12 +40,22 @@ async def test_a_ready_cluster_shows_every_node_and_true_conditions(backend: Bac
     assert seen.status["state"] == "ready" and seen.status["readyWorkerReplicas"] == seen.status["desiredWorkerReplicas"] == 1
 
 
-@pytest.mark.parametrize("port", [CLIENT_PORT, GCS_PORT, DASHBOARD_PORT])
+@pytest.mark.parametrize("port", [CLIENT_PORT, GCS_PORT, DASHBOARD_PORT, METRICS_PORT])
 async def test_the_ports_of_kuberay_are_reached_wherever_they_are(backend: Backend, running: str, port: int):
     async with backend.reach(running, port) as at:
         _, writer = await asyncio.open_connection(at.host, at.port)
         writer.close()
         assert len(at.token) >= 32 and at.token not in repr(at)
+
+
+async def test_the_head_tells_what_it_measures_in_prometheus_words(backend: Backend, running: str):
+    def told() -> str:
+        with urllib.request.urlopen(f"http://{at.address}/metrics", timeout=20) as answer:
+            return str(answer.read().decode())
+
+    async with backend.reach(running, METRICS_PORT) as at, asyncio.timeout(60):
+        while "\nray_" not in await asyncio.to_thread(told):  # its processes tell every ten seconds
+            await asyncio.sleep(0.5)
 
 
 async def test_the_dashboard_wants_the_token(backend: Backend, running: str):

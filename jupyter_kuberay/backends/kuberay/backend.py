@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, SERVE_PORT, Backend
+from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, METRICS_PORT, SERVE_PORT, Backend
 from jupyter_kuberay.backends.kuberay import logs
 from jupyter_kuberay.backends.kuberay.api import APPLY, FIELD_MANAGER, JSON_PATCH, Api
 from jupyter_kuberay.backends.kuberay.observe import CLUSTER, cluster_of, clusters_of, observed, subject
@@ -29,7 +29,7 @@ from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Ob
 _REACH_S = 5.0
 _AGAIN_S = 0.2
 _SECRET_NAME_LENGTH = 50  # KubeRay keeps so many of the last characters of a cluster's name
-_KUBERAYS_PORTS = (CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, SERVE_PORT, 8080)
+_KUBERAYS_PORTS = (CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, SERVE_PORT, METRICS_PORT)
 
 K = TypeVar("K")
 

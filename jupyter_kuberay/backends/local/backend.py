@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, SERVE_PORT, Backend
+from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, METRICS_PORT, SERVE_PORT, Backend
 from jupyter_kuberay.backends.local import logs, supervision, watching
 from jupyter_kuberay.backends.local.observe import matches, observed
 from jupyter_kuberay.backends.local.ports import answers
@@ -18,7 +18,7 @@ from jupyter_kuberay.backends.local.supervision import cluster_of_job, root_of
 from jupyter_kuberay.errors import KubeRayError, NotFound, Unreachable
 from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation
 
-_PORTS = {CLIENT_PORT: "client", DASHBOARD_PORT: "dashboard", SERVE_PORT: "serve", GCS_PORT: "gcs-server", 8080: "metrics"}
+_PORTS = {CLIENT_PORT: "client", DASHBOARD_PORT: "dashboard", SERVE_PORT: "serve", GCS_PORT: "gcs-server", METRICS_PORT: "metrics"}
 _REACH_S = 5.0
 
 Observations = list[Observation]  # within the class, `list` is its method
