@@ -3,11 +3,25 @@
  */
 import { Dialog, ReactWidget, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import type { Widget } from '@lumino/widgets';
 import * as React from 'react';
+import { Findings } from './components/findings';
 import { NewClusterForm, type IDraft } from './components/form';
+import { type IRevisionDraft, Progress, PublishForm } from './components/publish';
+import { before, Revisions } from './components/revisions';
 import { groups, lost } from './format';
 import { Refusal } from './rest';
-import type { ICluster, IFinding, IModel, INewCluster, IProblem } from './tokens';
+import type {
+  ICluster,
+  IDashboard,
+  IFinding,
+  IModel,
+  INewCluster,
+  INewRevision,
+  IProblem,
+  IPublication,
+  IRevision
+} from './tokens';
 
 /** What happened and what to do; never a stack. */
 export async function showProblem(
@@ -19,109 +33,93 @@ export async function showProblem(
     error instanceof Refusal
       ? error.problem
       : { message: String(error instanceof Error ? error.message : error), hint: '', kind: '' };
-  await showDialog({
+  await tell(
     title,
-    body: ReactWidget.create(
-      <div className="jp-kuberay-Cause">
-        <p>{problem.message}</p>
-        <p className="jp-kuberay-Remedy">{problem.hint}</p>
-      </div>
-    ),
-    buttons: [Dialog.okButton({ label: trans.__('Close') })]
-  });
-}
-
-/** Whether to delete, with what is lost by it. */
-export async function mayDelete(cluster: ICluster, trans: TranslationBundle): Promise<boolean> {
-  const { button } = await showDialog({
-    title: trans.__('Delete %1?', cluster.name),
-    body: lost(cluster, trans),
-    buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Delete') })],
-    defaultButton: 0
-  });
-  return button.accept;
-}
-
-export async function mayUnpublish(name: string, trans: TranslationBundle): Promise<boolean> {
-  const { button } = await showDialog({
-    title: trans.__('Unpublish %1?', name),
-    body: trans.__('It stops answering, and its revisions and its cluster go, too.'),
-    buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Unpublish') })],
-    defaultButton: 0
-  });
-  return button.accept;
-}
-
-class ScaleBody extends ReactWidget implements Dialog.IBodyWidget<Record<string, number>> {
-  constructor(private readonly cluster: ICluster) {
-    super();
-    groups(cluster).forEach(group => this._counts.set(group.name, group.wanted));
-  }
-
-  getValue(): Record<string, number> {
-    return Object.fromEntries(this._counts);
-  }
-
-  protected override render(): React.ReactElement {
-    return (
-      <div className="jp-kuberay-Form">
-        {groups(this.cluster).map(group => (
-          <React.Fragment key={group.name}>
-            <label htmlFor={`jp-kuberay-scale-${group.name}`}>{group.name}</label>
-            <input
-              id={`jp-kuberay-scale-${group.name}`}
-              className="jp-mod-styled"
-              type="number"
-              min={0}
-              defaultValue={group.wanted}
-              onChange={event => this._counts.set(group.name, event.target.valueAsNumber)}
-            />
-          </React.Fragment>
-        ))}
-      </div>
-    );
-  }
-
-  private _counts = new Map<string, number>();
-}
-
-/** The numbers of workers that are wanted instead, by group; null when it was cancelled. */
-export async function askScale(
-  cluster: ICluster,
-  trans: TranslationBundle
-): Promise<Record<string, number> | null> {
-  const { button, value } = await showDialog({
-    title: trans.__('Workers of %1', cluster.name),
-    body: new ScaleBody(cluster),
-    buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Scale') })],
-    focusNodeSelector: 'input'
-  });
-  if (!button.accept || value === null) {
-    return null;
-  }
-  return Object.fromEntries(
-    groups(cluster)
-      .map(group => [group.name, value[group.name]] as const)
-      .filter(([name, count]) => Number.isInteger(count) && count !== cluster.wanted[name])
+    <div className="jp-kuberay-Cause">
+      <p>{problem.message}</p>
+      <p className="jp-kuberay-Remedy">{problem.hint}</p>
+    </div>,
+    trans
   );
 }
 
-class NewClusterBody extends ReactWidget implements Dialog.IBodyWidget<INewCluster> {
-  constructor(
-    private readonly model: IModel,
-    private readonly draft: IDraft,
-    private readonly trans: TranslationBundle
-  ) {
-    super();
-  }
+/** Whether to delete, with what is lost by it; false too when it is gone meanwhile. */
+export async function mayDelete(
+  cluster: ICluster,
+  notebooks: readonly string[],
+  model: IModel,
+  trans: TranslationBundle
+): Promise<boolean> {
+  const { button } = await whileThere(
+    {
+      title: trans.__('Delete %1?', cluster.name),
+      body: lost(cluster, notebooks, trans),
+      buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Delete') })],
+      defaultButton: 0
+    },
+    model,
+    () => model.clusters.has(cluster.name)
+  );
+  return button.accept;
+}
 
-  getValue(): INewCluster {
-    return this.draft.value;
-  }
+export async function mayUnpublish(
+  name: string,
+  model: IModel,
+  trans: TranslationBundle
+): Promise<boolean> {
+  const { button } = await whileThere(
+    {
+      title: trans.__('Unpublish %1?', name),
+      body: trans.__('It stops answering, and its revisions and its cluster go, too.'),
+      buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Unpublish') })],
+      defaultButton: 0
+    },
+    model,
+    () => model.services.has(name)
+  );
+  return button.accept;
+}
 
-  protected override render(): React.ReactElement {
-    return <NewClusterForm model={this.model} draft={this.draft} trans={this.trans} />;
-  }
+/** The numbers of workers that are wanted instead, by group; null when it was cancelled, or the cluster is gone. */
+export async function askScale(
+  cluster: ICluster,
+  model: IModel,
+  trans: TranslationBundle
+): Promise<Record<string, number> | null> {
+  const counts: Record<string, number> = { ...cluster.wanted };
+  const form = (
+    <div className="jp-kuberay-Form">
+      {groups(cluster).map(group => (
+        <React.Fragment key={group.name}>
+          <label htmlFor={`jp-kuberay-scale-${group.name}`}>{group.name}</label>
+          <input
+            id={`jp-kuberay-scale-${group.name}`}
+            className="jp-mod-styled"
+            type="number"
+            min={0}
+            defaultValue={group.wanted}
+            onChange={event => {
+              counts[group.name] = event.target.valueAsNumber;
+            }}
+          />
+        </React.Fragment>
+      ))}
+    </div>
+  );
+  const { button } = await whileThere(
+    {
+      title: trans.__('Workers of %1', cluster.name),
+      body: ReactWidget.create(form),
+      buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Scale') })],
+      focusNodeSelector: 'input'
+    },
+    model,
+    () => model.clusters.has(cluster.name)
+  );
+  const other = ([name, count]: [string, number]) =>
+    Number.isInteger(count) && count !== cluster.wanted[name];
+  return button.accept ? Object.fromEntries(Object.entries(counts).filter(other)) : null;
 }
 
 /** What cluster is wanted, or null. */
@@ -130,25 +128,116 @@ export async function askNewCluster(
   draft: IDraft,
   trans: TranslationBundle
 ): Promise<INewCluster | null> {
-  const { button, value } = await showDialog<INewCluster>({
+  const { button } = await showDialog({
     title: trans.__('New cluster'),
-    body: new NewClusterBody(model, draft, trans),
+    body: ReactWidget.create(<NewClusterForm model={model} draft={draft} trans={trans} />),
     buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Create') })],
-    focusNodeSelector: 'input[name="name"]'
+    focusNodeSelector: 'input[type="radio"]:checked'
   });
-  return button.accept ? value : null;
+  return button.accept ? draft.value : null;
 }
 
-export async function showText(
-  title: string,
-  text: string,
+/** What is to be published, or null. */
+export async function askPublish(
+  model: IModel,
+  draft: IRevisionDraft,
+  trans: TranslationBundle
+): Promise<INewRevision | null> {
+  const { button } = await showDialog({
+    title: trans.__('Publish model'),
+    body: ReactWidget.create(<PublishForm model={model} draft={draft} trans={trans} />),
+    buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Publish') })],
+    focusNodeSelector: 'select'
+  });
+  return button.accept ? draft.value : null;
+}
+
+/** How a publication goes on; it does so too when the dialog is closed. */
+export async function showProgress(
+  model: IModel,
+  name: string,
+  insert: ((publication: IPublication) => void) | null,
+  copy: (text: string) => void,
   trans: TranslationBundle
 ): Promise<void> {
-  await showDialog({
-    title,
-    body: ReactWidget.create(<pre className="jp-kuberay-Yaml">{text}</pre>),
-    buttons: [Dialog.okButton({ label: trans.__('Close') })]
+  await tell(
+    trans.__('Publishing %1', name),
+    <Progress model={model} name={name} insert={insert} copy={copy} trans={trans} />,
+    trans
+  );
+}
+
+/** Which revision to put in again, or null. */
+export async function askRevision(
+  name: string,
+  revisions: readonly IRevision[],
+  trans: TranslationBundle
+): Promise<number | null> {
+  let chosen = before(revisions);
+  const list = (
+    <Revisions
+      revisions={revisions}
+      trans={trans}
+      choose={number => {
+        chosen = number;
+      }}
+    />
+  );
+  const { button } = await showDialog({
+    title: trans.__('Revisions of %1', name),
+    body: ReactWidget.create(list),
+    buttons: [
+      Dialog.cancelButton({ label: trans.__('Close') }),
+      ...(revisions.length > 1 ? [Dialog.okButton({ label: trans.__('Put In Again') })] : [])
+    ],
+    focusNodeSelector: 'input:checked'
   });
+  return button.accept ? chosen : null;
+}
+
+/** Where a page cannot lead to a dashboard: the command that does. */
+export async function showCommand(
+  title: string,
+  dashboard: IDashboard,
+  trans: TranslationBundle
+): Promise<void> {
+  await tell(
+    title,
+    <>
+      <p>{dashboard.hint}</p>
+      <pre className="jp-kuberay-Yaml" tabIndex={0}>
+        {dashboard.command}
+      </pre>
+    </>,
+    trans
+  );
+}
+
+/** What a newcomer wants to know, in a few sentences. */
+export async function showHelp(trans: TranslationBundle): Promise<void> {
+  const said = [
+    trans.__(
+      'A Ray cluster is a head and workers: processes on this machine, or pods on Kubernetes, with the CPUs, GPUs and memory that you ask for.'
+    ),
+    trans.__(
+      'Attach a notebook to it, and what you mark with @ray.remote runs there instead of in the notebook’s own kernel. The cell that attaches stays in the notebook, so that others can run it, too.'
+    ),
+    trans.__(
+      'Publish a model, and it answers requests at an address of its own. Each time that you publish is a revision; an earlier one can be put in again.'
+    ),
+    trans.__(
+      'A cluster holds what it holds until you suspend or delete it. Suspending ends its processes and keeps the rest.'
+    )
+  ];
+  await tell(
+    trans.__('Ray clusters'),
+    <div className="jp-kuberay-Help">
+      {said.map(each => (
+        <p key={each}>{each}</p>
+      ))}
+    </div>,
+    trans
+  );
 }
 
 /** All that doctor found, the worst first. */
@@ -156,30 +245,37 @@ export async function showFindings(
   found: readonly IFinding[],
   trans: TranslationBundle
 ): Promise<void> {
-  const rank = { bad: 0, warning: 1, 'cannot see': 2, ok: 3 };
-  const words = {
-    bad: trans.__('bad'),
-    warning: trans.__('warning'),
-    'cannot see': trans.__('cannot see'),
-    ok: trans.__('ok')
-  };
-  const sorted = [...found].sort((a, b) => rank[a.level] - rank[b.level]);
+  await tell(trans.__('What was found'), <Findings found={found} trans={trans} />, trans);
+}
+
+async function tell(
+  title: string,
+  body: React.ReactElement,
+  trans: TranslationBundle
+): Promise<void> {
   await showDialog({
-    title: trans.__('What was found'),
-    body: ReactWidget.create(
-      <div className="jp-kuberay-Findings">
-        {sorted.map((finding, index) => (
-          <React.Fragment key={index}>
-            <strong>{finding.check}</strong>
-            <span>{words[finding.level]}</span>
-            <span>
-              {finding.what}
-              {finding.remedy && <div className="jp-kuberay-Remedy">{finding.remedy}</div>}
-            </span>
-          </React.Fragment>
-        ))}
-      </div>
-    ),
+    title,
+    body: ReactWidget.create(body),
     buttons: [Dialog.okButton({ label: trans.__('Close') })]
   });
+}
+
+/** A dialog about something; when that is gone it closes, as if it was cancelled. */
+async function whileThere(
+  options: Partial<Dialog.IOptions<Widget | string>>,
+  model: IModel,
+  there: () => boolean
+): Promise<Dialog.IResult<unknown>> {
+  const dialog = new Dialog(options as Partial<Dialog.IOptions<string>>);
+  const changed = () => {
+    if (model.live && !there()) {
+      dialog.reject();
+    }
+  };
+  model.changed.connect(changed);
+  try {
+    return await dialog.launch();
+  } finally {
+    model.changed.disconnect(changed);
+  }
 }

@@ -2,7 +2,7 @@
  * Values as a person reads them. Pure.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { ICluster, IUsage, Phase } from './tokens';
+import type { ICluster, ITraffic, IUsage, Phase } from './tokens';
 
 /** What a group has of what it wants. */
 export interface IGroup {
@@ -102,6 +102,20 @@ export function bars(
     .map(each => ({ label: each.label, share: share(each.used, each.of), words: each.words }));
 }
 
+/** Such as "2 of 2 replicas · 12 req/s · p95 80 ms": what is not known is left out. */
+export function traffic(traffic: ITraffic, trans: TranslationBundle): string {
+  const { replicas, replicas_wanted, requests_per_s, p95_ms } = traffic;
+  const few = (value: number) =>
+    String(value < 10 ? Math.round(value * 10) / 10 : Math.round(value));
+  return [
+    trans._n('%2 of %1 replica', '%2 of %1 replicas', replicas_wanted, replicas),
+    requests_per_s === null ? '' : trans.__('%1 req/s', few(requests_per_s)),
+    p95_ms === null ? '' : trans.__('p95 %1 ms', few(p95_ms))
+  ]
+    .filter(Boolean)
+    .join(' · ');
+}
+
 /** A phase in the user's language. */
 export function phaseWord(phase: Phase, trans: TranslationBundle): string {
   return {
@@ -120,7 +134,18 @@ export function comesUp(phase: Phase): boolean {
 }
 
 /** What is lost when a cluster is deleted. */
-export function lost(cluster: ICluster, trans: TranslationBundle): string {
+export function lost(
+  cluster: ICluster,
+  notebooks: readonly string[],
+  trans: TranslationBundle
+): string {
+  const attached = notebooks.length
+    ? ` ${trans._n('%2 is attached and loses its objects.', '%2 are attached and lose their objects.', notebooks.length, notebooks.join(', '))}`
+    : '';
+  return ends(cluster, trans) + attached;
+}
+
+function ends(cluster: ICluster, trans: TranslationBundle): string {
   const workers = Object.values(cluster.ready).reduce((sum, count) => sum + count, 0);
   return workers
     ? trans._n(

@@ -6,36 +6,49 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { ICommandPalette } from '@jupyterlab/apputils';
+import { ICommandPalette, IToolbarWidgetRegistry } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
-import { INotebookTracker } from '@jupyterlab/notebook';
+import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStateDB } from '@jupyterlab/statedb';
+import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { UUID } from '@lumino/coreutils';
+import { Signal } from '@lumino/signaling';
 import { Menu } from '@lumino/widgets';
-import { attach } from './attach';
-import { addCommands, CommandIDs } from './commands';
+import { Attachments } from './attachments';
+import { addClusterCommands, CommandIDs } from './commands';
 import type { IActions } from './components/clusters';
-import type { IDraft } from './components/form';
-import { freeName } from './format';
+import type { IContext } from './context';
 import { rayIcon } from './icons';
 import { type IEvent, Model } from './model';
+import { addNotebookCommands, attachFrom, toolbarItem } from './notebook';
 import { RayPanel } from './panel';
+import { remembered, rememberedSections, rememberedStarts } from './remembered';
 import { Rest } from './rest';
-import { IModel } from './tokens';
+import { addServiceCommands } from './servicecommands';
+import { settingsOf } from './settings';
+import { Sight } from './sight';
+import { holdsSomething, statusItem } from './statusbar';
+import { IAttachments, IModel } from './tokens';
 
 export * from './tokens';
 
 const EVENT_ID = 'urn:jupyter-kuberay:change';
 const DOMAIN = 'jupyter_kuberay';
+const PANEL = 'jupyter-kuberay:panel';
 
 const model: JupyterFrontEndPlugin<IModel> = {
   id: 'jupyter-kuberay:model',
   description: 'What there is of Ray, kept up to date by the server.',
   autoStart: true,
   provides: IModel,
-  optional: [ITranslator],
-  activate: (app: JupyterFrontEnd, translator: ITranslator | null): IModel => {
+  optional: [ITranslator, IStateDB],
+  activate: (
+    app: JupyterFrontEnd,
+    translator: ITranslator | null,
+    state: IStateDB | null
+  ): IModel => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const { serviceManager } = app;
     const rest = new Rest(
@@ -44,7 +57,7 @@ const model: JupyterFrontEndPlugin<IModel> = {
         'The Jupyter server does not answer. What was there stays; this goes on when it is back.'
       )
     );
-    const made = new Model(rest, UUID.uuid4());
+    const made = new Model(rest, UUID.uuid4(), rememberedStarts(state));
     serviceManager.events.stream.connect((_, event) => {
       if (event.schema_id === EVENT_ID) {
         made.hear(event as unknown as IEvent);
@@ -62,105 +75,165 @@ const model: JupyterFrontEndPlugin<IModel> = {
   }
 };
 
-const panel: JupyterFrontEndPlugin<void> = {
-  id: 'jupyter-kuberay:panel',
-  description: 'The side panel, and the commands behind it.',
+const attachments: JupyterFrontEndPlugin<IAttachments> = {
+  id: 'jupyter-kuberay:attachments',
+  description: 'Which cluster each open notebook is attached to.',
   autoStart: true,
-  requires: [IModel],
-  optional: [ITranslator, ILayoutRestorer, ICommandPalette, ILauncher, INotebookTracker, IStateDB],
-  activate: (
+  provides: IAttachments,
+  requires: [INotebookTracker],
+  activate: (_: JupyterFrontEnd, notebooks: INotebookTracker): IAttachments =>
+    new Attachments(notebooks)
+};
+
+const panel: JupyterFrontEndPlugin<void> = {
+  id: PANEL,
+  description: 'The side panel, the notebook toolbar’s item, and the commands behind them.',
+  autoStart: true,
+  requires: [IModel, ISettingRegistry],
+  optional: [
+    ITranslator,
+    IAttachments,
+    INotebookTracker,
+    IToolbarWidgetRegistry,
+    ICommandPalette,
+    ILauncher,
+    IStatusBar,
+    ILayoutRestorer,
+    IStateDB
+  ],
+  activate: async (
     app: JupyterFrontEnd,
     model: IModel,
+    registry: ISettingRegistry,
     translator: ITranslator | null,
-    restorer: ILayoutRestorer | null,
+    attachments: IAttachments | null,
+    notebooks: INotebookTracker | null,
+    toolbars: IToolbarWidgetRegistry | null,
     palette: ICommandPalette | null,
     launcher: ILauncher | null,
-    notebooks: INotebookTracker | null,
+    bar: IStatusBar | null,
+    restorer: ILayoutRestorer | null,
     state: IStateDB | null
-  ): void => {
+  ): Promise<void> => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
-    const { commands } = app;
-    const draft = remembered(model, state);
-    addCommands(app, model, draft, trans);
-    if (notebooks) {
-      commands.addCommand(CommandIDs.attach, {
-        label: trans.__('Attach the Notebook'),
-        isEnabled: () => notebooks.currentWidget !== null,
-        execute: async args => {
-          const current = notebooks.currentWidget;
-          if (current && typeof args.name === 'string') {
-            app.shell.activateById(current.id);
-            await attach(current, args.name);
-          }
-        }
-      });
-    }
+    const { commands, shell } = app;
+    const settings = await settingsOf(registry, PANEL);
+    const draft = remembered(model, settings, state);
+    const context: IContext = { app, model, trans, settings, draft, notebooks, attachments };
+    addClusterCommands(context);
+    addServiceCommands(context);
+    addNotebookCommands(context);
 
-    const more = (name: string, kind: 'cluster' | 'service') => {
-      const menu = new Menu({ commands });
-      const add = (command: string, args = {}) =>
-        menu.addItem({ command, args: { name, ...args } });
-      if (kind === 'service') {
-        add(CommandIDs.unpublish);
-        return menu;
+    const sight = new Sight();
+    sight.changed.connect(() => model.show(sight.shown));
+    const widget = new RayPanel({
+      model,
+      attachments,
+      sight,
+      trans,
+      actions: actionsOf(context),
+      menu: at => allMenu(context).open(at.left, at.bottom)
+    });
+    rememberedSections(widget, state);
+    const place = () => shell.add(widget, settings.side, { rank: 450, type: 'Ray' });
+    place();
+    settings.changed.connect(() => {
+      if (widget.parent && sideOf(widget, shell) !== settings.side) {
+        place();
       }
-      add(CommandIDs.scale);
-      add(CommandIDs.suspend);
-      add(CommandIDs.resume);
-      menu.addItem({ type: 'separator' });
-      for (const node of model.clusters.get(name)?.nodes ?? []) {
-        add(CommandIDs.logs, { node: node.name });
-      }
-      add(CommandIDs.copyYaml);
-      menu.addItem({ type: 'separator' });
-      add(CommandIDs.remove);
-      return menu;
-    };
-    const actions: IActions = {
-      create: () => void commands.execute(CommandIDs.create),
-      attach: name => void commands.execute(CommandIDs.attach, { name }),
-      scale: name => void commands.execute(CommandIDs.scale, { name }),
-      resume: name => void commands.execute(CommandIDs.resume, { name }),
-      more: (kind, name, at) => more(name, kind).open(at.left, at.bottom),
-      doctor: () => void commands.execute(CommandIDs.doctor)
-    };
-    const widget = new RayPanel(model, actions, trans);
-    app.shell.add(widget, 'left', { rank: 450, type: 'Ray' });
+    });
     restorer?.add(widget, widget.id);
-    for (const command of [CommandIDs.create, CommandIDs.doctor]) {
+    commands.addCommand(CommandIDs.open, {
+      label: trans.__('Ray Clusters'),
+      caption: trans.__('Show the Ray clusters and services'),
+      icon: args => (args.isPalette || args.isMenu ? undefined : rayIcon),
+      execute: () => shell.activateById(widget.id)
+    });
+
+    toolbars?.addFactory<NotebookPanel>('Notebook', 'kuberay', notebook =>
+      toolbarItem(context, notebook)
+    );
+    const { create, publish, attach, detach, doctor, open } = CommandIDs;
+    for (const command of [open, create, attach, detach, publish, doctor]) {
       palette?.addItem({ command, category: trans.__('Ray'), args: { isPalette: true } });
     }
-    commands.addCommand('kuberay:open', {
-      label: trans.__('Ray Cluster'),
-      caption: trans.__('Show the Ray clusters and services'),
-      icon: rayIcon,
-      execute: () => app.shell.activateById(widget.id)
-    });
-    launcher?.add({ command: 'kuberay:open', category: trans.__('Other'), rank: 20 });
+    launcher?.add({ command: open, category: trans.__('Other'), rank: 20 });
+    if (bar) {
+      const changed = new Signal<object, void>({});
+      model.changed.connect(() => changed.emit());
+      bar.registerStatusItem('jupyter-kuberay:held', {
+        item: statusItem(model, () => void commands.execute(open), trans),
+        align: 'left',
+        rank: 3,
+        isActive: () => holdsSomething(model),
+        activeStateChanged: changed
+      });
+    }
+    // What is held is shown in the status bar and the toolbar, whether or not the panel is open.
+    void app.restored.then(() => model.show(sight.shown));
   }
 };
 
-/** The form's last choice, with a name that is free. */
-function remembered(model: IModel, state: IStateDB | null): IDraft {
-  const KEY = 'jupyter-kuberay:new-cluster';
-  let value: IDraft['value'] = { name: '' };
-  void state?.fetch(KEY).then(kept => {
-    if (kept && typeof kept === 'object') {
-      value = { ...(kept as object), name: '' };
-    }
-  });
+function actionsOf(context: IContext): IActions {
+  const run = (command: string, args = {}) => void context.app.commands.execute(command, args);
   return {
-    get value() {
-      if (!value.name) {
-        value = { ...value, name: freeName(new Set(model.clusters.keys()), 'cluster') };
-      }
-      return value;
-    },
-    set value(next) {
-      value = next;
-      void state?.save(KEY, { ...next, name: '' });
-    }
+    create: () => run(CommandIDs.create),
+    attach: name => attachFrom(context, name),
+    scale: name => run(CommandIDs.scale, { name }),
+    resume: name => run(CommandIDs.resume, { name }),
+    publish: () => run(CommandIDs.publish),
+    copyUrl: name => run(CommandIDs.copyUrl, { name }),
+    more: (kind, name, at) => cardMenu(context, kind, name).open(at.left, at.bottom),
+    doctor: () => run(CommandIDs.doctor),
+    tour: () => run(CommandIDs.help)
   };
 }
 
-export default [model, panel];
+/** What can be done with one thing. */
+function cardMenu(context: IContext, kind: 'cluster' | 'service', name: string): Menu {
+  const { app, model } = context;
+  const menu = new Menu({ commands: app.commands });
+  const add = (command: string, args = {}) => menu.addItem({ command, args: { name, ...args } });
+  const line = () => menu.addItem({ type: 'separator' });
+  if (kind === 'service') {
+    add(CommandIDs.publish);
+    add(CommandIDs.rollback);
+    add(CommandIDs.revisions);
+    line();
+    add(CommandIDs.copyUrl);
+    add(CommandIDs.serviceLogs);
+    line();
+    add(CommandIDs.unpublish);
+    return menu;
+  }
+  add(CommandIDs.scale);
+  add(CommandIDs.suspend);
+  add(CommandIDs.resume);
+  line();
+  add(CommandIDs.dashboard);
+  for (const node of model.clusters.get(name)?.nodes ?? []) {
+    add(CommandIDs.logs, { node: node.name });
+  }
+  add(CommandIDs.copyYaml);
+  line();
+  add(CommandIDs.remove);
+  return menu;
+}
+
+/** What is about all of it. */
+function allMenu({ app }: IContext): Menu {
+  const menu = new Menu({ commands: app.commands });
+  menu.addItem({ command: CommandIDs.doctor });
+  menu.addItem({ command: CommandIDs.help });
+  if (app.commands.hasCommand('settingeditor:open')) {
+    menu.addItem({ type: 'separator' });
+    menu.addItem({ command: 'settingeditor:open', args: { query: 'Ray' } });
+  }
+  return menu;
+}
+
+function sideOf(widget: RayPanel, shell: JupyterFrontEnd.IShell): 'left' | 'right' {
+  return [...shell.widgets('left')].includes(widget) ? 'left' : 'right';
+}
+
+export default [model, attachments, panel];

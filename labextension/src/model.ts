@@ -9,17 +9,18 @@
  */
 import { type ISignal, Signal } from '@lumino/signaling';
 import type { IDisposable } from '@lumino/disposable';
+import { Requests } from './requests';
 import { type IRest, Refusal } from './rest';
+import { Starts } from './starts';
 import type {
   ICluster,
-  IFinding,
   IJob,
   IModel,
-  INewCluster,
-  IOffer,
-  IPreview,
   IProblem,
+  IPublication,
   IService,
+  IShown,
+  ITraffic,
   IUsage
 } from './tokens';
 
@@ -30,6 +31,8 @@ export type Change =
   | { type: 'status'; kind: 'job'; name: string; status: IJob }
   | { type: 'gone'; kind: 'cluster' | 'service' | 'job'; name: string }
   | { type: 'usage'; name: string; usage: IUsage }
+  | { type: 'traffic'; name: string; traffic: ITraffic }
+  | { type: 'publication'; name: string; publication: IPublication }
   | { type: 'looked'; view: string }
   | { type: 'problem'; problem: IProblem | null; since: string }
   | { type: 'synced' };
@@ -52,6 +55,8 @@ interface ISnapshot {
   readonly services: readonly IService[];
   readonly jobs: readonly IJob[];
   readonly usage: Readonly<Record<string, IUsage>>;
+  readonly traffic: Readonly<Record<string, ITraffic>>;
+  readonly publications: readonly IPublication[];
 }
 
 /** The server forgets a page after 10 minutes. */
@@ -61,13 +66,17 @@ const ECHO_MS = 3000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 
-export class Model implements IModel, IDisposable {
+export class Model extends Requests implements IModel, IDisposable {
   constructor(
-    private readonly rest: IRest,
+    rest: IRest,
     /** Another for each page; the server knows it by this. */
     private readonly view: string,
+    /** How long starts take, over more than this page. */
+    private readonly starts: Starts = new Starts(),
     private readonly now: () => number = Date.now
-  ) {}
+  ) {
+    super(rest);
+  }
 
   synced = false;
   live = false;
@@ -79,6 +88,8 @@ export class Model implements IModel, IDisposable {
   services: ReadonlyMap<string, IService> = new Map();
   jobs: ReadonlyMap<string, IJob> = new Map();
   usage: ReadonlyMap<string, IUsage> = new Map();
+  traffic: ReadonlyMap<string, ITraffic> = new Map();
+  publications: ReadonlyMap<string, IPublication> = new Map();
 
   get changed(): ISignal<IModel, void> {
     return this._changed;
@@ -99,9 +110,12 @@ export class Model implements IModel, IDisposable {
 
   // --- looking ---
 
-  show(clusters: readonly string[] | null): void {
+  show(shown: IShown | null): void {
     const before = this._shown;
-    this._shown = clusters === null ? null : [...clusters].sort();
+    this._shown = shown && {
+      clusters: [...shown.clusters].sort(),
+      services: [...shown.services].sort()
+    };
     if (JSON.stringify(before) === JSON.stringify(this._shown)) {
       return;
     }
@@ -160,9 +174,7 @@ export class Model implements IModel, IDisposable {
     this._stopWaiting();
     this._awaitsEcho = true;
     try {
-      const told = await this.rest.json<ISnapshot>('PUT', ['views', this.view], {
-        clusters: this._shown
-      });
+      const told = await this.rest.json<ISnapshot>('PUT', ['views', this.view], this._shown);
       this._take(told);
     } catch (error) {
       if (!(error instanceof Refusal)) {
@@ -184,10 +196,15 @@ export class Model implements IModel, IDisposable {
     this.user = told.user;
     if (told.synced || !this.synced) {
       // What was known stays until all is known again.
+      told.clusters.forEach(each =>
+        this.starts.see(this.clusters.get(each.name), each, this.now())
+      );
       this.clusters = merged(this.clusters, told.clusters);
       this.services = merged(this.services, told.services);
       this.jobs = merged(this.jobs, told.jobs);
       this.usage = new Map(Object.entries(told.usage));
+      this.traffic = new Map(Object.entries(told.traffic ?? {}));
+      this.publications = merged(this.publications, told.publications ?? []);
       this.synced = told.synced;
     }
     this._stand(told.problem, told.since);
@@ -252,6 +269,7 @@ export class Model implements IModel, IDisposable {
     switch (change.type) {
       case 'status':
         if (change.kind === 'cluster') {
+          this.starts.see(this.clusters.get(change.name), change.status, this.now());
           this.clusters = withOne(this.clusters, change.status);
         } else if (change.kind === 'service') {
           this.services = withOne(this.services, change.status);
@@ -261,16 +279,24 @@ export class Model implements IModel, IDisposable {
         return true;
       case 'gone':
         if (change.kind === 'cluster') {
+          this.starts.forget(change.name);
           this.clusters = without(this.clusters, change.name);
           this.usage = without(this.usage, change.name);
         } else if (change.kind === 'service') {
           this.services = without(this.services, change.name);
+          this.traffic = without(this.traffic, change.name);
         } else {
           this.jobs = without(this.jobs, change.name);
         }
         return true;
       case 'usage':
         this.usage = new Map(this.usage).set(change.name, change.usage);
+        return true;
+      case 'traffic':
+        this.traffic = new Map(this.traffic).set(change.name, change.traffic);
+        return true;
+      case 'publication':
+        this.publications = new Map(this.publications).set(change.name, change.publication);
         return true;
       case 'problem':
         this._stand(change.problem, change.since);
@@ -304,67 +330,37 @@ export class Model implements IModel, IDisposable {
     clearTimeout(this._timer);
   }
 
-  // --- doing ---
+  // --- what answers tell ---
 
-  profiles(): Promise<readonly IOffer[]> {
-    return this.rest.json('GET', ['profiles']);
+  usual(profile: string): number | null {
+    return this.starts.usual(profile);
   }
 
-  preview(asked: INewCluster): Promise<IPreview> {
-    return this.rest.json('POST', ['manifests'], asked);
-  }
-
-  create(asked: INewCluster): Promise<ICluster> {
-    return this._did(this.rest.json<ICluster>('POST', ['clusters'], asked));
-  }
-
-  manifest(cluster: string): Promise<IPreview> {
-    return this.rest.json('GET', ['clusters', cluster, 'manifest']);
-  }
-
-  async scale(cluster: string, replicas: number, group = ''): Promise<void> {
-    await this._did(
-      this.rest.json<ICluster>('POST', ['clusters', cluster, 'scale'], { replicas, group })
-    );
-  }
-
-  async suspend(cluster: string): Promise<void> {
-    await this._did(this.rest.json<ICluster>('POST', ['clusters', cluster, 'suspend']));
-  }
-
-  async resume(cluster: string): Promise<void> {
-    await this._did(this.rest.json<ICluster>('POST', ['clusters', cluster, 'resume']));
-  }
-
-  async remove(kind: 'cluster' | 'service' | 'job', name: string): Promise<void> {
-    await this.rest.json('DELETE', [`${kind}s`, name]);
-  }
-
-  async *logs(cluster: string, node: string, signal: AbortSignal): AsyncIterable<string> {
-    yield* this.rest.lines(
-      ['clusters', cluster, 'logs'],
-      { node, follow: 'true', tail: '500' },
-      signal
-    );
-  }
-
-  doctor(): Promise<readonly IFinding[]> {
-    return this.rest.json('GET', ['doctor']);
+  began(cluster: string): number | null {
+    return this.starts.began(cluster);
   }
 
   /** Show at once what an answer tells; the event says the same a moment later. */
-  private async _did(answer: Promise<ICluster>): Promise<ICluster> {
-    const status = await answer;
+  protected override took(status: ICluster): void {
     if (this.synced) {
+      this.starts.see(this.clusters.get(status.name), status, this.now());
       this.clusters = withOne(this.clusters, status);
       this._changed.emit();
     }
-    return status;
+  }
+
+  /** The answer may be older than an event that has overtaken it. */
+  protected override tookPublication(told: IPublication): void {
+    const known = this.publications.get(told.name);
+    if (known?.began !== told.began || known.steps.length < told.steps.length) {
+      this.publications = new Map(this.publications).set(told.name, told);
+      this._changed.emit();
+    }
   }
 
   private _changed = new Signal<this, void>(this);
   private _disposed = false;
-  private _shown: readonly string[] | null = null;
+  private _shown: IShown | null = null;
   private _server = '';
   private _seq = 0;
   private _asking: Promise<void> | null = null;

@@ -1,42 +1,49 @@
 /**
- * The side panel: what stands in the way, the clusters, the services, and where all this runs.
+ * The side panel: sections of cards, what stands in the way above them, how it stands below.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import {
   addIcon,
+  ellipsesIcon,
   PanelWithToolbar,
   ReactWidget,
   SidePanel,
   ToolbarButton,
   UseSignal
 } from '@jupyterlab/ui-components';
-import type { Message } from '@lumino/messaging';
-import type { Widget } from '@lumino/widgets';
+import type { AccordionPanel, Widget } from '@lumino/widgets';
 import * as React from 'react';
-import { Clusters, type IActions } from './components/clusters';
+import { Clusters, type IActions, type ICardsProps } from './components/clusters';
 import { Services } from './components/services';
 import { Foot, Heard, summary, Trouble } from './components/standing';
-import { own } from './format';
 import { rayIcon } from './icons';
-import type { IModel } from './tokens';
+import type { Sight } from './sight';
+import type { IAttachments, IModel } from './tokens';
+
+interface IOptions {
+  readonly model: IModel;
+  readonly attachments: IAttachments | null;
+  readonly actions: IActions;
+  readonly sight: Sight;
+  readonly trans: TranslationBundle;
+  /** Opens the menu of what is about all of it. */
+  readonly menu: (at: DOMRect) => void;
+}
 
 export class RayPanel extends SidePanel {
-  constructor(
-    private readonly model: IModel,
-    actions: IActions,
-    trans: TranslationBundle
-  ) {
-    super({ translator: undefined });
+  constructor(options: IOptions) {
+    super();
+    const { model, attachments, actions, sight, trans, menu } = options;
     this.id = 'jupyter-kuberay-panel';
     this.addClass('jp-kuberay-Panel');
     this.title.icon = rayIcon;
     this.title.caption = trans.__('Ray clusters and services');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('Ray clusters and services'));
+    const cards: ICardsProps = { model, attachments, actions, follow: sight.follow, trans };
 
-    const show = (element: React.ReactElement) => ReactWidget.create(element);
     this.header.addWidget(
-      show(
+      ReactWidget.create(
         <Trouble
           model={model}
           trans={trans}
@@ -45,11 +52,10 @@ export class RayPanel extends SidePanel {
         />
       )
     );
-    const clusters = new PanelWithToolbar();
-    clusters.title.label = trans.__('Clusters');
+    const clusters = section(trans.__('Clusters'), <Clusters {...cards} />);
     clusters.toolbar.addItem(
       'summary',
-      show(
+      ReactWidget.create(
         <UseSignal signal={model.changed}>
           {() => <span className="jp-kuberay-Summary">{summary(model, trans)}</span>}
         </UseSignal>
@@ -63,15 +69,26 @@ export class RayPanel extends SidePanel {
         onClick: actions.create
       })
     );
-    clusters.addWidget(show(<Clusters model={model} actions={actions} trans={trans} />));
+    const more = new ToolbarButton({
+      icon: ellipsesIcon,
+      tooltip: trans.__('Settings, doctor, help'),
+      onClick: () => menu(more.node.getBoundingClientRect())
+    });
+    clusters.toolbar.addItem('more', more);
     this.addWidget(clusters);
 
-    const services = new PanelWithToolbar();
-    services.title.label = trans.__('Services');
-    services.addWidget(show(<Services model={model} actions={actions} trans={trans} />));
+    const services = section(trans.__('Services'), <Services {...cards} />);
+    services.toolbar.addItem(
+      'publish',
+      new ToolbarButton({
+        icon: addIcon,
+        tooltip: trans.__('Publish model…'),
+        onClick: actions.publish
+      })
+    );
     this.addWidget(services);
 
-    const foot = show(
+    const foot = ReactWidget.create(
       <>
         <Foot model={model} trans={trans} />
         <Heard model={model} trans={trans} />
@@ -79,35 +96,22 @@ export class RayPanel extends SidePanel {
     );
     foot.addClass('jp-kuberay-FootWidget');
     (this.layout as unknown as { addWidget(widget: Widget): void }).addWidget(foot);
-
-    model.changed.connect(this._see, this);
   }
 
-  /** Which clusters are on the screen; those are measured. */
-  private _see(): void {
-    if (this.isVisible) {
-      this._opened = true;
-      this.model.show(own(this.model.clusters.values()).map(cluster => cluster.name));
-    }
+  /** Which sections are folded, in their order. */
+  get folded(): boolean[] {
+    return this.widgets.map(each => !each.isVisible && each.isHidden);
   }
 
-  protected override onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this._see();
+  fold(folded: readonly boolean[]): void {
+    const accordion = this.content as AccordionPanel;
+    folded.forEach((each, index) => (each ? accordion.collapse(index) : accordion.expand(index)));
   }
+}
 
-  protected override onAfterHide(message: Message): void {
-    super.onAfterHide(message);
-    // Who never opened it pays for nothing.
-    if (this._opened) {
-      this.model.show([]);
-    }
-  }
-
-  private _opened = false;
-
-  override dispose(): void {
-    this.model.changed.disconnect(this._see, this);
-    super.dispose();
-  }
+function section(title: string, body: React.ReactElement): PanelWithToolbar {
+  const made = new PanelWithToolbar();
+  made.title.label = title;
+  made.addWidget(ReactWidget.create(body));
+  return made;
 }

@@ -80,6 +80,17 @@ export interface IUsage {
   readonly memory: number;
 }
 
+/** How much a service is asked, and what answers; null where that is not known. */
+export interface ITraffic {
+  readonly url: string;
+  /** To paste into a shell. */
+  readonly call: string;
+  readonly replicas: number;
+  readonly replicas_wanted: number;
+  readonly requests_per_s: number | null;
+  readonly p95_ms: number | null;
+}
+
 /** What stands in the way, and what to do about it. */
 export interface IProblem {
   readonly message: string;
@@ -122,6 +133,92 @@ export interface IPreview {
   readonly warnings: readonly string[];
 }
 
+/** A model that can be published; its path as the file browser has it. */
+export interface IFoundModel {
+  readonly path: string;
+  /** The folder of the run that made it. */
+  readonly run: string;
+  readonly title: string;
+  /** Whether it passed its gates; null where nobody has judged. */
+  readonly validated: boolean | null;
+  readonly when: string;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly app: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** What is to be published; what is left out is as it was, or as the profile has it. */
+export interface INewRevision {
+  readonly name: string;
+  readonly app: string;
+  readonly model?: string;
+  readonly settings?: Readonly<Record<string, unknown>>;
+  readonly replicas?: number;
+  readonly gpus?: number;
+  readonly profile?: string;
+  readonly why?: string;
+  readonly metrics?: Readonly<Record<string, number>>;
+}
+
+/** A publication, or a way back to an earlier revision: as far as it is. */
+export interface IPublication {
+  readonly name: string;
+  readonly verb: 'publish' | 'rollback';
+  readonly began: string;
+  readonly state: 'running' | 'done' | 'failed' | 'cancelled';
+  readonly steps: readonly {
+    readonly phase: string;
+    readonly message: string;
+    /** Since it began. */
+    readonly seconds: number;
+  }[];
+  readonly problem: IProblem | null;
+  readonly revision: number | null;
+  readonly url: string;
+  readonly call: string;
+}
+
+export interface IRevision {
+  readonly number: number;
+  readonly app: string;
+  readonly model: string;
+  readonly who: string;
+  readonly when: string;
+  readonly why: string;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly current: boolean;
+}
+
+/** A request to a service, below its own address. */
+export interface IQuestion {
+  readonly method: string;
+  readonly path: string;
+  readonly body: string;
+  readonly content_type: string;
+}
+
+export interface IReply {
+  readonly status: number;
+  readonly reason: string;
+  readonly content_type: string;
+  readonly text: string;
+  readonly truncated: boolean;
+  readonly seconds: number;
+}
+
+/** Where Ray's dashboard can be opened; where it cannot, the command that brings it here. */
+export interface IDashboard {
+  readonly url: string;
+  readonly command: string;
+  readonly hint: string;
+}
+
+/** What a page shows. */
+export interface IShown {
+  readonly clusters: readonly string[];
+  readonly services: readonly string[];
+}
+
 /** All that there is, and every change of it. */
 export interface IModel {
   /** Something below is another than before. */
@@ -140,9 +237,16 @@ export interface IModel {
   readonly services: ReadonlyMap<string, IService>;
   readonly jobs: ReadonlyMap<string, IJob>;
   readonly usage: ReadonlyMap<string, IUsage>;
+  readonly traffic: ReadonlyMap<string, ITraffic>;
+  /** Under way, and what became of those that have just ended. */
+  readonly publications: ReadonlyMap<string, IPublication>;
 
-  /** Say which clusters somebody sees, so that their use is measured; null: nobody looks at all. */
-  show(clusters: readonly string[] | null): void;
+  /** Say what somebody sees, so that its use is measured; null: nobody looks at all. */
+  show(shown: IShown | null): void;
+  /** Seconds that a cluster of this profile has taken to get ready lately; null where that is not known. */
+  usual(profile: string): number | null;
+  /** When a cluster began to come up, in ms of the epoch; null where it does not. */
+  began(cluster: string): number | null;
   /** Ask for everything anew. */
   refresh(): Promise<void>;
 
@@ -156,10 +260,41 @@ export interface IModel {
   remove(kind: 'cluster' | 'service' | 'job', name: string): Promise<void>;
   /** The lines of a log as they come, until `signal` ends them. */
   logs(cluster: string, node: string, signal: AbortSignal): AsyncIterable<string>;
+  dashboard(cluster: string): Promise<IDashboard>;
   doctor(): Promise<readonly IFinding[]>;
+
+  models(): Promise<readonly IFoundModel[]>;
+  /** Begin to publish; `publications` tells how it goes on. */
+  publish(asked: INewRevision): Promise<IPublication>;
+  /** Begin to put an earlier revision in again; default: the one before. */
+  rollback(service: string, to?: number): Promise<IPublication>;
+  /** Undo the publication that is under way. */
+  cancelPublication(service: string): Promise<void>;
+  revisions(service: string): Promise<readonly IRevision[]>;
+  ask(service: string, question: IQuestion): Promise<IReply>;
 }
 
 export const IModel = new Token<IModel>(
   'jupyter-kuberay:IModel',
   'The Ray clusters, services and jobs of this user, and what can be done with them.'
+);
+
+/** Whether a kernel is attached: to which cluster, and whether it still reaches it. */
+export interface IAttachment {
+  readonly cluster: string;
+  readonly alive: boolean;
+}
+
+/** Which cluster each open notebook's kernel is attached to, as the kernels themselves tell. */
+export interface IAttachments {
+  readonly changed: ISignal<IAttachments, void>;
+  /** Of the notebook at `path`: null when it is attached to nothing, undefined when that is not known yet. */
+  of(path: string): IAttachment | null | undefined;
+  /** Paths of the notebooks that are attached to a cluster. */
+  on(cluster: string): readonly string[];
+}
+
+export const IAttachments = new Token<IAttachments>(
+  'jupyter-kuberay:IAttachments',
+  'Which cluster each open notebook is attached to.'
 );

@@ -44,7 +44,9 @@ class Server implements IRest {
       since: '',
       services: [],
       jobs: [],
-      usage: {}
+      usage: {},
+      traffic: {},
+      publications: []
     };
   }
 
@@ -76,7 +78,7 @@ beforeEach(async () => {
   jest.useFakeTimers();
   server = new Server();
   model = new Model(server, 'page');
-  model.show([]);
+  model.show({ clusters: [], services: [] });
   await settled();
 });
 

@@ -15,15 +15,20 @@ interface IProps {
   /** What can be done at once; the rest is in the menu. */
   readonly buttons?: React.ReactNode;
   readonly more: (kind: 'cluster' | 'service', name: string, at: DOMRect) => void;
+  /** Told of the card while it is there, so that it knows when it is on the screen. */
+  readonly follow: (node: HTMLElement) => () => void;
   readonly trans: TranslationBundle;
 }
 
 /** One thing: how it is, what is wrong and what helps, and what can be done with it. */
 export function Card(props: IProps): React.ReactElement {
-  const { kind, status, since, children, buttons, more, trans } = props;
+  const { kind, status, since, children, buttons, more, follow, trans } = props;
   const { name, phase, cause } = status;
+  const card = React.useRef<HTMLLIElement>(null);
+  React.useEffect(() => follow(card.current!), [follow]);
+  const focus = useKeptFocus(card);
   return (
-    <li className="jp-kuberay-Card" data-kind={kind} data-name={name}>
+    <li ref={card} className="jp-kuberay-Card" data-kind={kind} data-name={name} {...focus}>
       <div className="jp-kuberay-Head">
         <PhaseIcon phase={phase} />
         <span className="jp-kuberay-Name" title={name}>
@@ -57,4 +62,26 @@ export function Card(props: IProps): React.ReactElement {
       </div>
     </li>
   );
+}
+
+/** When the button that has the focus goes, because it means nothing any more, the focus stays on the card. */
+function useKeptFocus(card: React.RefObject<HTMLElement>): {
+  onFocus: () => void;
+  onBlur: () => void;
+} {
+  const within = React.useRef(false);
+  React.useLayoutEffect(() => {
+    const { activeElement, body } = document;
+    if (within.current && (activeElement === null || activeElement === body)) {
+      card.current?.querySelector<HTMLElement>('.jp-kuberay-More')?.focus();
+    }
+  });
+  return {
+    onFocus: () => {
+      within.current = true;
+    },
+    onBlur: () => {
+      within.current = false;
+    }
+  };
 }

@@ -2,7 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Button } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { age, bars, comesUp, elapsed, groups, own, seconds } from '../format';
-import type { ICluster, IModel, IUsage } from '../tokens';
+import type { IAttachments, ICluster, IModel, IUsage } from '../tokens';
 import { Card } from './card';
 import { useChanges, useNow } from './hooks';
 
@@ -12,19 +12,26 @@ export interface IActions {
   attach(name: string): void;
   scale(name: string): void;
   resume(name: string): void;
+  publish(): void;
+  copyUrl(name: string): void;
   /** The rest, beside the element that was pressed. */
   more(kind: 'cluster' | 'service', name: string, at: DOMRect): void;
   doctor(): void;
+  tour(): void;
 }
 
-interface IProps {
+export interface ICardsProps {
   readonly model: IModel;
+  readonly attachments: IAttachments | null;
   readonly actions: IActions;
+  readonly follow: (node: HTMLElement) => () => void;
   readonly trans: TranslationBundle;
 }
 
-export function Clusters({ model, actions, trans }: IProps): React.ReactElement {
+export function Clusters(props: ICardsProps): React.ReactElement {
+  const { model, attachments, actions, follow, trans } = props;
   useChanges(model);
+  useChanges(attachments);
   const clusters = own(model.clusters.values());
   if (!clusters.length && model.synced) {
     return (
@@ -37,6 +44,9 @@ export function Clusters({ model, actions, trans }: IProps): React.ReactElement 
         <Button className="jp-mod-styled jp-mod-accept" onClick={actions.create}>
           {trans.__('New cluster')}
         </Button>
+        <Button className="jp-kuberay-Link" minimal onClick={actions.tour}>
+          {trans.__('What is this?')}
+        </Button>
       </div>
     );
   }
@@ -47,7 +57,11 @@ export function Clusters({ model, actions, trans }: IProps): React.ReactElement 
           key={cluster.name}
           cluster={cluster}
           usage={model.usage.get(cluster.name)}
+          began={model.began(cluster.name)}
+          usual={model.usual(cluster.profile)}
+          notebooks={attachments?.on(cluster.name).join(', ') ?? ''}
           actions={actions}
+          follow={follow}
           trans={trans}
         />
       ))}
@@ -58,13 +72,18 @@ export function Clusters({ model, actions, trans }: IProps): React.ReactElement 
 interface ICardProps {
   readonly cluster: ICluster;
   readonly usage: IUsage | undefined;
+  readonly began: number | null;
+  readonly usual: number | null;
+  /** The notebooks that are attached, in words. */
+  readonly notebooks: string;
   readonly actions: IActions;
+  readonly follow: (node: HTMLElement) => () => void;
   readonly trans: TranslationBundle;
 }
 
 /** Shown anew only when this cluster changed. */
 const ClusterCard = React.memo(function ClusterCard(props: ICardProps): React.ReactElement {
-  const { cluster, usage, actions, trans } = props;
+  const { cluster, usage, notebooks, actions, follow, trans } = props;
   const { name, phase } = cluster;
   const usable = phase === 'Ready' || phase === 'Degraded';
   const buttons = (
@@ -90,9 +109,10 @@ const ClusterCard = React.memo(function ClusterCard(props: ICardProps): React.Re
     <Card
       kind="cluster"
       status={cluster}
-      since={<Since cluster={cluster} trans={trans} />}
+      since={<Since {...props} />}
       buttons={buttons}
       more={actions.more}
+      follow={follow}
       trans={trans}
     >
       {groups(cluster).map(group => (
@@ -110,20 +130,39 @@ const ClusterCard = React.memo(function ClusterCard(props: ICardProps): React.Re
           ))}
         </div>
       )}
+      {notebooks && (
+        <div className="jp-kuberay-Note" title={notebooks}>
+          {trans.__('Attached: %1', notebooks)}
+        </div>
+      )}
       {cluster.simulated_gpus && cluster.gpus > 0 && (
         <div className="jp-kuberay-Note">{trans.__('GPUs are simulated')}</div>
       )}
       {cluster.foreign && <div className="jp-kuberay-Note">{trans.__('Made by another tool')}</div>}
+      {cluster.notes.map(note => (
+        <div className="jp-kuberay-Note" key={note} title={note}>
+          {note}
+        </div>
+      ))}
     </Card>
   );
 });
 
-/** How long it has been coming up, second by second, or how old it is. */
-function Since(props: { cluster: ICluster; trans: TranslationBundle }): React.ReactElement {
-  const coming = comesUp(props.cluster.phase);
-  const since = seconds(props.cluster.created, useNow(coming ? 1000 : 30_000));
+/** How long it has been coming up, second by second, of what is usual; otherwise how old it is. */
+function Since({ cluster, began, usual, trans }: ICardProps): React.ReactElement {
+  const coming = comesUp(cluster.phase) && began !== null;
+  const now = useNow(coming ? 1000 : 30_000);
+  if (!coming) {
+    return <span className="jp-kuberay-Since">{age(seconds(cluster.created, now), trans)}</span>;
+  }
+  const time = elapsed(Math.max(0, (now - began) / 1000));
   return (
-    <span className="jp-kuberay-Since">{coming ? elapsed(since) : age(since, props.trans)}</span>
+    <span
+      className="jp-kuberay-Since"
+      title={usual === null ? '' : trans.__('It usually takes %1.', elapsed(usual))}
+    >
+      {usual === null ? time : trans.__('%1 / ~%2', time, elapsed(usual))}
+    </span>
   );
 }
 

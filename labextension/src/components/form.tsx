@@ -4,6 +4,7 @@ import type { RJSFSchema } from '@rjsf/utils';
 import { customizeValidator } from '@rjsf/validator-ajv8';
 import type { ReadonlyJSONObject } from '@lumino/coreutils';
 import * as React from 'react';
+import { elapsed } from '../format';
 import { Refusal } from '../rest';
 import type { IModel, INewCluster, IOffer, IPreview, IProblem } from '../tokens';
 
@@ -73,6 +74,7 @@ export function NewClusterForm({ model, draft, trans }: IProps): React.ReactElem
         </details>
       )}
       <Verdict problem={problem ?? mistake} preview={preview} trans={trans} />
+      {offer && <Usual seconds={model.usual(offer.name)} trans={trans} />}
     </div>
   );
 }
@@ -104,6 +106,19 @@ function Fields(props: {
     >
       <></>
     </FormComponent>
+  );
+}
+
+/** From earlier starts; nothing where there were none. */
+function Usual(props: {
+  seconds: number | null;
+  trans: TranslationBundle;
+}): React.ReactElement | null {
+  const { seconds, trans } = props;
+  return seconds === null ? null : (
+    <div className="jp-kuberay-Remedy">
+      {trans.__('It is usually ready in %1.', elapsed(seconds))}
+    </div>
   );
 }
 

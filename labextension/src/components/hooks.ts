@@ -1,8 +1,12 @@
+import type { ISignal } from '@lumino/signaling';
 import * as React from 'react';
-import type { IModel } from '../tokens';
 
-/** Show anew when the model changed: at most once a frame, however many changes come in it. */
-export function useChanges(model: IModel): void {
+interface IChanging {
+  readonly changed: ISignal<unknown, void>;
+}
+
+/** Show anew when `changing` changed: at most once a frame, however many changes come in it. */
+export function useChanges(changing: IChanging | null): void {
   const [, again] = React.useReducer((count: number) => count + 1, 0);
   React.useEffect(() => {
     let frame = 0;
@@ -12,18 +16,21 @@ export function useChanges(model: IModel): void {
         again();
       });
     };
-    model.changed.connect(changed);
+    changing?.changed.connect(changed);
+    // What changed between being shown first and now was not heard.
+    again();
     return () => {
-      model.changed.disconnect(changed);
+      changing?.changed.disconnect(changed);
       cancelAnimationFrame(frame);
     };
-  }, [model]);
+  }, [changing]);
 }
 
 /** The time, in ms of the epoch, a new one every so many ms. */
 export function useNow(every: number): number {
   const [now, setNow] = React.useState(Date.now);
   React.useEffect(() => {
+    setNow(Date.now());
     const timer = setInterval(() => setNow(Date.now()), every);
     return () => clearInterval(timer);
   }, [every]);

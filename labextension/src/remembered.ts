@@ -1,0 +1,60 @@
+/**
+ * What is remembered between two loads of the page: the form's last choice, how long starts took, what is folded.
+ */
+import type { IStateDB } from '@jupyterlab/statedb';
+import type { AccordionPanel } from '@lumino/widgets';
+import type { IDraft } from './components/form';
+import type { ISettings } from './context';
+import { freeName } from './format';
+import type { RayPanel } from './panel';
+import { Starts, type StartTimes } from './starts';
+import type { IModel, INewCluster } from './tokens';
+
+const KEY = 'jupyter-kuberay';
+
+/** The form's last choice, with a name that is free. */
+export function remembered(model: IModel, settings: ISettings, state: IStateDB | null): IDraft {
+  let value: INewCluster = { name: '' };
+  void state?.fetch(`${KEY}:new-cluster`).then(kept => {
+    if (kept && typeof kept === 'object') {
+      value = { ...(kept as object), name: '' };
+    }
+  });
+  return {
+    get value() {
+      if (!value.name) {
+        value = { ...value, name: freeName(new Set(model.clusters.keys()), 'cluster') };
+      }
+      return settings.defaultProfile ? { profile: settings.defaultProfile, ...value } : value;
+    },
+    set value(next) {
+      value = next;
+      void state?.save(`${KEY}:new-cluster`, { ...next, name: '' });
+    }
+  };
+}
+
+export function rememberedStarts(state: IStateDB | null): Starts {
+  const starts = new Starts({}, times => void state?.save(`${KEY}:starts`, { ...times }));
+  void state?.fetch(`${KEY}:starts`).then(kept => {
+    if (kept && typeof kept === 'object') {
+      starts.load(kept as unknown as StartTimes);
+    }
+  });
+  return starts;
+}
+
+/** Which of the panel's sections are folded. */
+export function rememberedSections(panel: RayPanel, state: IStateDB | null): void {
+  const accordion = panel.content as AccordionPanel;
+  void state
+    ?.fetch(`${KEY}:folded`)
+    .then(kept => {
+      if (Array.isArray(kept)) {
+        panel.fold(kept as boolean[]);
+      }
+    })
+    .finally(() => {
+      accordion.expansionToggled.connect(() => void state.save(`${KEY}:folded`, panel.folded));
+    });
+}
