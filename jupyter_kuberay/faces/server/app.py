@@ -30,7 +30,8 @@ class KubeRayApp(ExtensionApp):
 
     def initialize_settings(self) -> None:
         self._events.register_event_schema(EVENT)
-        self.settings[BACKGROUND] = Background(self._tell)
+        root = Path(self.settings.get("server_root_dir") or ".").expanduser().absolute()
+        self.settings[BACKGROUND] = Background(self._tell, root)
 
     @property
     def _events(self) -> EventLogger:

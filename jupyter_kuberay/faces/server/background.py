@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyter_kuberay.loop import background_loop
@@ -27,10 +28,12 @@ class Background:
     ----------
     tell
         Called in the server's thread with each event.
+    root
+        The folder that the server's file browser shows.
     """
 
-    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
-        self._tell = tell
+    def __init__(self, tell: Callable[[dict[str, Any]], None], root: Path) -> None:
+        self._tell, self._root = tell, root
         self._rest: Rest | None = None
         self._making: asyncio.Lock | None = None
 
@@ -64,7 +67,8 @@ class Background:
                 from jupyter_kuberay.client import Client
                 from jupyter_kuberay.faces.server.rest import Rest
 
-                self._rest = Rest(await asyncio.to_thread(Client), lambda event: _told(server, self._tell, event))
+                client = await asyncio.to_thread(Client)
+                self._rest = Rest(client, lambda event: _told(server, self._tell, event), self._root)
         return self._rest
 
     async def close(self) -> None:

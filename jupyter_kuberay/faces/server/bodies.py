@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from jupyter_kuberay.doctor import Finding
-from jupyter_kuberay.fields import Count, Json, Spec
+from jupyter_kuberay.fields import Count, Json, ServiceName, Spec, matching
 from jupyter_kuberay.observation import Usage
 from jupyter_kuberay.profiles import Limits, Request
 from jupyter_kuberay.revision import Revision
@@ -18,18 +19,26 @@ __all__ = [
     "ClusterStatus",
     "Finding",
     "JobStatus",
+    "Model",
     "NewCluster",
+    "NewRevision",
     "Offer",
     "Preview",
     "Problem",
+    "Publication",
+    "Question",
+    "Reply",
     "Revision",
+    "Rollback",
     "Scale",
     "ServiceStatus",
     "Snapshot",
+    "Traffic",
     "View",
 ]
 
 _MOST_SEEN = 500
+_MEDIA_TYPE = re.compile(r"[\x20-\x7e]{0,200}")
 
 
 class _Answer(BaseModel):
@@ -49,10 +58,43 @@ class Scale(Spec):
     group: Annotated[str, Field(max_length=63, description="Which worker group; default: the only one.")] = ""
 
 
+class NewRevision(Spec):
+    """A model that is to be published: as a new service, or as a new revision of the one that is there."""
+
+    name: ServiceName
+    app: Annotated[str, Field(max_length=1000, description="The Serve application: 'module:attribute' or 'file.py:attribute'.")]
+    model: Annotated[str, Field(max_length=2000, description="The weights: a path or a URI.")] = ""
+    settings: Json = Field(default={}, description="Further entries of the application's user_config.")
+    replicas: Annotated[Count | None, Field(description="Of its main deployment; default: as the code says, or as before.")] = None
+    gpus: Annotated[FiniteFloat | None, Field(ge=0, description="Of each replica; default: likewise.")] = None
+    profile: Annotated[
+        str, Field(max_length=63, description="What a new service's cluster is made from; default: the administrator's.")
+    ] = ""
+    workers: Annotated[Count | None, Field(description="Of a new service's cluster; default: the profile's.")] = None
+    why: Annotated[str, Field(max_length=2000, description="Kept with the revision.")] = ""
+    metrics: dict[str, FiniteFloat] = Field(default={}, description="Likewise.")
+
+
+class Rollback(Spec):
+    """Back to an earlier revision."""
+
+    to: Annotated[Count | None, Field(description="Which one; default: the one before the current one.")] = None
+
+
+class Question(Spec):
+    """A request to a service."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] = "GET"
+    path: Annotated[str, Field(max_length=8000, description="Path and query below the service's own address.")] = ""
+    body: str = ""
+    content_type: Annotated[str, matching(_MEDIA_TYPE, "a media type, such as 'application/json'")] = "application/json"
+
+
 class View(Spec):
     """What a page shows."""
 
     clusters: Annotated[tuple[str, ...], Field(max_length=_MOST_SEEN, description="Whose use of CPU and GPU is shown.")] = ()
+    services: Annotated[tuple[str, ...], Field(max_length=_MOST_SEEN, description="Whose replicas and requests are shown.")] = ()
 
 
 class Problem(_Answer):
@@ -88,6 +130,63 @@ class Begun(_Answer):
     kind: str
 
 
+class Step(_Answer):
+    """Something that was done on the way to a revision that answers."""
+
+    phase: str  # "code", "cluster", "try-out", "put", "ready", "kept", "undone"
+    message: str
+    seconds: float  # since it began
+
+
+class Publication(_Answer):
+    """A publication or a way back to an earlier revision, as far as it is."""
+
+    name: str  # of the service
+    verb: Literal["publish", "rollback"]
+    began: str  # RFC 3339
+    state: Literal["running", "done", "failed", "cancelled"]
+    steps: tuple[Step, ...] = ()
+    problem: Problem | None = None  # why it failed
+    revision: int | None = None  # the one that answers now, once it is done
+    url: str = ""
+    call: str = ""  # to paste into a shell or a notebook
+
+
+class Reply(_Answer):
+    """What a service answered."""
+
+    status: int
+    reason: str
+    content_type: str
+    text: str
+    truncated: bool  # more came than is told
+    seconds: float
+
+
+class Model(_Answer):
+    """A model that a run has left behind."""
+
+    path: str  # as the file browser has it, where it is below its root
+    run: str  # likewise: the folder of the run
+    title: str
+    validated: bool | None  # None: nobody has judged
+    when: str  # RFC 3339: when it was judged, or written
+    metrics: dict[str, float] = {}
+    app: str  # what serves it
+    settings: Json = {}
+
+
+class Traffic(_Answer):
+    """How much a service is asked, and what answers; null where that cannot be known."""
+
+    url: str
+    call: str  # to paste into a shell or a notebook
+    replicas: int | None = None  # of the main deployment: those that run
+    replicas_wanted: int | None = None
+    requests_per_s: float | None = None  # over the last 10 or 20 s
+    p95_ms: float | None = None  # over the same time; None, too, while nobody asks
+
+
 class Snapshot(_Answer):
     """All that there is, as it was after event number ``seq`` of the server's life ``server``."""
 
@@ -102,6 +201,8 @@ class Snapshot(_Answer):
     services: tuple[ServiceStatus, ...] = ()
     jobs: tuple[JobStatus, ...] = ()
     usage: dict[str, Usage] = {}  # of the clusters that somebody sees
+    traffic: dict[str, Traffic] = {}  # of the services that somebody sees
+    publications: tuple[Publication, ...] = ()  # under way, or ended a short while ago
 
 
 Event = dict[str, Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,9 @@ from typing import Any
 
 from jupyter_kuberay.client import Client
 from jupyter_kuberay.errors import KubeRayError
-from jupyter_kuberay.faces.server.sampling import Sampler
+from jupyter_kuberay.faces.server.bodies import Publication, Traffic, View
+from jupyter_kuberay.faces.server.sampling import EVERY_S, Sampler
+from jupyter_kuberay.faces.server.traffic import samples
 from jupyter_kuberay.observation import Change, ChangeType, Kind, Observation, Usage
 from jupyter_kuberay.status import ClusterStatus, JobStatus, ServiceStatus, cluster_status, job_status, service_status
 
@@ -62,35 +64,43 @@ class Feed:
     def __init__(self, client: Client, mine: Callable[[Status], bool], tell: Callable[[dict[str, Any]], None]) -> None:
         self.server, self.seq = os.urandom(8).hex(), 0
         self.usage: dict[str, Usage] = {}
+        self.traffic: dict[str, Traffic] = {}
         self._client, self._mine, self._tell = client, mine, tell
         self._kinds = [_Kind(self, kind) for kind in _JUDGES]
-        self._sampler = Sampler(client, self._sampled)
-        self._views: dict[str, tuple[float, frozenset[str]]] = {}  # until when, and which clusters
+        self._usages = Sampler(lambda name: client.usages(name, EVERY_S), self._used, lambda name: None)
+        self._traffic = Sampler(self._samples, self._asked, self._not_answering)
+        self._views: dict[str, tuple[float, View]] = {}  # until when, and what they show
         self._keeper: asyncio.Task[None] | None = None
         self._pending: dict[tuple[str, ...], dict[str, Any]] = {}  # what the next event tells, the last state of each
         self._told = Standing(False, None, None)
 
     # --- who looks ---
 
-    async def look(self, view: str, clusters: Iterable[str]) -> None:
-        """A page shows these clusters; returns when what there is is known, or soon."""
-        self._views[view] = (_now() + KEPT_S, frozenset(clusters))
+    async def look(self, view: str, shown: View) -> None:
+        """A page shows this; returns when what there is is known, or soon."""
+        self._views[view] = (_now() + KEPT_S, shown)
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep())
-        self._sampler.see(self._seen())
         async with asyncio.TaskGroup() as waiting:
             for kind in self._kinds:
                 waiting.create_task(kind.wait(_FIRST_LOOK_S))
+        self._measure()
         # Whoever hears this knows that events reach them.
         self._later(("looked", view), {"type": "looked", "view": view})
 
     def leave(self, view: str) -> None:
         """A page shows nothing any more."""
         self._views.pop(view, None)
-        self._sampler.see(self._seen())
+        self._measure()
 
-    def _seen(self) -> frozenset[str]:
-        return frozenset().union(*(clusters for _, clusters in self._views.values()))
+    def _measure(self) -> None:
+        """What somebody sees, and is there, and is theirs to see. A service's cluster is measured with the service."""
+        shown = [view for _, view in self._views.values()]
+        clusters = {name for view in shown for name in view.clusters}
+        services = {name for view in shown for name in view.services}
+        own = {name for name, status in self._of(Kind.CLUSTER).statuses.items() if isinstance(status, ClusterStatus) and not status.owner}
+        self._usages.see(frozenset(clusters & own))
+        self._traffic.see(frozenset(services & self._of(Kind.SERVICE).statuses.keys()))
 
     async def _keep(self) -> None:
         """Watch until nobody has looked for a while."""
@@ -100,19 +110,21 @@ class Feed:
             while _now() - empty_since < _LINGER_S:
                 await asyncio.sleep(_SILENCE_S)
                 self._views = {view: kept for view, kept in self._views.items() if kept[0] > _now()}
-                self._sampler.see(self._seen())
                 for kind in self._kinds:
                     kind.judge_again()
+                self._measure()
                 if self._views:
                     empty_since = _now()
         finally:
-            self._sampler.see(frozenset())
+            self._usages.see(frozenset())
+            self._traffic.see(frozenset())
             for task in following:
                 task.cancel()
             await asyncio.gather(*following, return_exceptions=True)
             for kind in self._kinds:
                 kind.forget()
             self.usage.clear()
+            self.traffic.clear()
 
     async def close(self) -> None:
         """End what is watched."""
@@ -124,8 +136,11 @@ class Feed:
 
     def statuses(self, kind: Kind) -> list[Any] | None:
         """All of a kind that are this user's, by name; None where that is not known now."""
-        followed = next(each for each in self._kinds if each.kind is kind)
+        followed = self._of(kind)
         return [status for _, status in sorted(followed.statuses.items())] if followed.standing.synced else None
+
+    def _of(self, kind: Kind) -> _Kind:
+        return next(each for each in self._kinds if each.kind is kind)
 
     @property
     def standing(self) -> Standing:
@@ -143,6 +158,8 @@ class Feed:
             change |= {"type": "status", "status": status.model_dump(mode="json")}
         elif kind is Kind.CLUSTER:
             self.usage.pop(name, None)
+        elif kind is Kind.SERVICE:
+            self.traffic.pop(name, None)
         self._later((_NAMES[kind], name), change)
 
     def stands(self) -> None:
@@ -154,10 +171,28 @@ class Feed:
             self._later(("problem",), {"type": "problem", "problem": told_problem(now.problem), "since": told_time(now.since)})
         self._told = now
 
-    def _sampled(self, name: str, usage: Usage) -> None:
-        if self.usage.get(name) != usage:
+    def published(self, publication: Publication) -> None:
+        """A publication is another than before."""
+        change = {"type": "publication", "name": publication.name, "publication": publication.model_dump(mode="json")}
+        self._later(("publication", publication.name), change)
+
+    def _used(self, name: str, usage: Usage) -> None:
+        if name in self._of(Kind.CLUSTER).statuses and self.usage.get(name) != usage:
             self.usage[name] = usage
             self._later(("usage", name), {"type": "usage", "name": name, "usage": usage.model_dump(mode="json")})
+
+    def _samples(self, name: str) -> AsyncGenerator[Traffic, None]:
+        return samples(self._client.backend, lambda: self._of(Kind.SERVICE).observed.get(name), EVERY_S)
+
+    def _asked(self, name: str, traffic: Traffic) -> None:
+        if name in self._of(Kind.SERVICE).statuses and self.traffic.get(name) != traffic:
+            self.traffic[name] = traffic
+            self._later(("traffic", name), {"type": "traffic", "name": name, "traffic": traffic.model_dump(mode="json")})
+
+    def _not_answering(self, name: str) -> None:
+        """Its address stays; all else cannot be known any more."""
+        if (last := self.traffic.get(name)) is not None:
+            self._asked(name, Traffic(url=last.url, call=last.call))
 
     def _later(self, about: tuple[str, ...], change: dict[str, Any]) -> None:
         if not self._pending:
@@ -188,7 +223,7 @@ class _Kind:
     def forget(self) -> None:
         self.statuses: dict[str, Status] = {}
         self.standing = Standing(False, None, None)
-        self._observed: dict[str, Observation] = {}
+        self.observed: dict[str, Observation] = {}
         self._known = asyncio.Event()
 
     async def wait(self, seconds: float) -> None:
@@ -213,7 +248,7 @@ class _Kind:
     def _take(self, change: Change, listed: set[str] | None) -> set[str] | None:
         """``listed``: what has been told since the watch began, until it has told all that there is."""
         if change.type is ChangeType.SYNCED:
-            for name in [*self._observed] if listed is not None else []:
+            for name in [*self.observed] if listed is not None else []:
                 if name not in (listed or ()):
                     self._gone(name)
             self._stands(Standing(True, None, None))
@@ -227,7 +262,7 @@ class _Kind:
         else:
             if listed is not None:
                 listed.add(change.seen.name)
-            self._observed[change.seen.name] = change.seen
+            self.observed[change.seen.name] = change.seen
             self._judge(change.seen.name)
         return listed
 
@@ -237,17 +272,17 @@ class _Kind:
         self._feed.stands()
 
     def _gone(self, name: str) -> None:
-        self._observed.pop(name, None)
+        self.observed.pop(name, None)
         if self.statuses.pop(name, None) is not None and self.standing.synced:
             self._feed.changed(self.kind, name, None)
 
     def judge_again(self) -> None:
         """Silence tells something, too: what waits and hears nothing is judged by the clock."""
-        for name in self._observed:
+        for name in self.observed:
             self._judge(name)
 
     def _judge(self, name: str) -> None:
-        status = _JUDGES[self.kind](self._observed[name], self._feed.client.backend.now())
+        status = _JUDGES[self.kind](self.observed[name], self._feed.client.backend.now())
         if not self._feed.mine(status):
             self._gone(name)
         elif self.statuses.get(name) != status:

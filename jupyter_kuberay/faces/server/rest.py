@@ -8,16 +8,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from jupyter_kuberay import manifest, profiles, publishing
+from jupyter_kuberay.address import service_if_there
 from jupyter_kuberay.client import Client
-from jupyter_kuberay.errors import InvalidSpec, NotFound
+from jupyter_kuberay.errors import Conflict, Forbidden, InvalidSpec, NotFound
 from jupyter_kuberay.faces.health import examined
 from jupyter_kuberay.faces.render import yaml_documents
 from jupyter_kuberay.faces.server import bodies, openapi
+from jupyter_kuberay.faces.server.asking import ask
 from jupyter_kuberay.faces.server.feed import Feed, Status, told_problem, told_time
+from jupyter_kuberay.faces.server.publications import Publications
+from jupyter_kuberay.faces.server.trained import found, located
 from jupyter_kuberay.observation import Bundle, Json, Kind, Observation
+from jupyter_kuberay.publishing import Published
+from jupyter_kuberay.rollout import Progress
+from jupyter_kuberay.service import terms
 from jupyter_kuberay.spec import ClusterSpec
 from jupyter_kuberay.status import ClusterStatus, JobStatus, ServiceStatus, cluster_status, job_status, service_status
 
@@ -31,11 +39,14 @@ class Rest:
     ----------
     tell
         Called with each event of the feed.
+    root
+        The folder that the server's file browser shows.
     """
 
-    def __init__(self, client: Client, tell: Callable[[Json], None]) -> None:
-        self._client = client
+    def __init__(self, client: Client, tell: Callable[[Json], None], root: Path) -> None:
+        self._client, self._root = client, root
         self._feed = Feed(client, self._mine, tell)
+        self._publications = Publications(self._feed.published)
         self._user = ""
 
     # --- who ---
@@ -79,7 +90,7 @@ class Rest:
     async def look(self, view: str, body: Json) -> bodies.Snapshot:
         shown = bodies.View(**body)
         user = await self._who()
-        await self._feed.look(view, shown.clusters)
+        await self._feed.look(view, shown)
         standing = self._feed.standing
         problem = told_problem(standing.problem)
         return bodies.Snapshot(
@@ -94,6 +105,8 @@ class Rest:
             services=tuple(self._feed.statuses(Kind.SERVICE) or ()),
             jobs=tuple(self._feed.statuses(Kind.JOB) or ()),
             usage=dict(self._feed.usage),
+            traffic=dict(self._feed.traffic),
+            publications=self._publications.all(),
         )
 
     async def leave(self, view: str) -> None:
@@ -187,6 +200,42 @@ class Rest:
         await self._seen(name, Kind.SERVICE)
         return await publishing.revisions(self._client.backend, name)
 
+    async def publish(self, body: Json) -> bodies.Publication:
+        asked = bodies.NewRevision(**body)
+        await self._who()
+        there = await service_if_there(self._client.backend, asked.name)
+        if there is not None and not self._mine(service_status(there)):
+            raise Conflict(f"There is a service {asked.name!r} already, and it is somebody else's.", "Choose another name.")
+        where = await terms(self._client, asked.name, profile=asked.profile, workers=asked.workers)
+        app, model = await asyncio.to_thread(located, self._root, asked.app, asked.model)
+        said = {name: getattr(asked, name) for name in ("settings", "replicas", "gpus", "why", "metrics")}
+
+        async def work(told: Progress) -> Published:
+            return await publishing.publish(self._client.backend, asked.name, app=app, model=model, progress=told, **said, **where)
+
+        return await self._publications.begin(asked.name, "publish", work)
+
+    async def rollback(self, name: str, body: Json) -> bodies.Publication:
+        asked = bodies.Rollback(**body)
+        await self._seen(name, Kind.SERVICE)
+        return await self._publications.begin(
+            name, "rollback", lambda told: publishing.rollback(self._client.backend, name, asked.to, progress=told)
+        )
+
+    async def cancel_publication(self, name: str) -> None:
+        await self._publications.cancel(name)
+
+    async def try_service(self, name: str, body: Json) -> bodies.Reply:
+        question = bodies.Question(**body)
+        seen = await self._seen(name, Kind.SERVICE)
+        if manifest.read_service(seen.resource).bearer:
+            hint = "Call it from a notebook or a shell that has the token; the service's card has the command."
+            raise Forbidden(f"Service {name!r} wants its callers to show a token, which this server does not read.", hint)
+        return await ask(self._client.backend, name, question)
+
+    async def models(self) -> list[bodies.Model]:
+        return await asyncio.to_thread(found, self._root)
+
     async def jobs(self) -> list[JobStatus]:
         return await self._all(Kind.JOB)
 
@@ -212,7 +261,8 @@ class Rest:
         return openapi.description()
 
     async def close(self) -> None:
-        """Let go of what was opened."""
+        """Let go of what was opened, and undo what is half done."""
+        await self._publications.close()
         await self._feed.close()
         await self._client.close()
 
