@@ -17,6 +17,7 @@ from jupyter_kuberay.faces.server import latencies
 from jupyter_kuberay.faces.server.asking import below
 from jupyter_kuberay.faces.server.bodies import Publication
 from jupyter_kuberay.faces.server.publications import Publications
+from jupyter_kuberay.faces.server.sampling import Sampler
 from jupyter_kuberay.faces.server.traffic import Rate, is_whole, replicas
 from jupyter_kuberay.faces.server.trained import APP, found, located
 from jupyter_kuberay.publishing import Published, Revision
@@ -149,6 +150,39 @@ def test_requests_are_known_only_where_the_heads_proxy_is_the_only_one():
     assert is_whole({"controller_info": {"node_id": "head"}, "proxies": {"head": {}}})
     assert not is_whole({"controller_info": {"node_id": "head"}, "proxies": {"head": {}, "worker": {}}})
     assert not is_whole({})
+
+
+# --- what somebody sees --------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_only_what_somebody_sees_is_sampled_and_what_cannot_be_is_said_to(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("jupyter_kuberay.faces.server.sampling._AGAIN_S", 0.0)
+    open_now: set[str] = set()
+    told: asyncio.Queue[tuple[str, int | None]] = asyncio.Queue()
+
+    async def samples(name: str):
+        open_now.add(name)
+        try:
+            yield 1
+            if name == "broken":
+                raise Failed("It cannot be measured.")
+            await asyncio.Event().wait()
+        finally:
+            open_now.discard(name)
+
+    sampler: Sampler[int] = Sampler(
+        samples, lambda name, sample: told.put_nowait((name, sample)), lambda name: told.put_nowait((name, None))
+    )
+    async with asyncio.timeout(5):
+        sampler.see(frozenset({"seen"}))
+        assert await told.get() == ("seen", 1)
+        sampler.see(frozenset({"seen"}))  # it goes on, and does not begin anew
+        sampler.see(frozenset({"broken"}))
+        assert [await told.get() for _ in range(3)] == [("broken", 1), ("broken", None), ("broken", 1)] and "seen" not in open_now
+        sampler.see(frozenset())
+        while open_now:
+            await asyncio.sleep(0)
 
 
 # --- a request to a service ----------------------------------------------
