@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traitlets import Dict, Enum, List, TraitError, Unicode
+from traitlets import Dict, Enum, Integer, List, TraitError, Unicode
 from traitlets.config import Config, SingletonConfigurable
 from traitlets.config.loader import ConfigFileNotFound, JSONFileConfigLoader, PyFileConfigLoader
 
@@ -41,6 +41,14 @@ class KubeRay(SingletonConfigurable):
     profiles = List(Dict(), help="What is offered; default: cpu-small, cpu and gpu.").tag(config=True)
     default_profile = Unicode("", help="Which profile is taken when none is named; default: the first.").tag(config=True)
     limits = Dict(help="Limits of clusters that are made without a profile, as in a profile's limits.").tag(config=True)
+    dashboard_host = Unicode(
+        "",
+        help="A second host, of another site than Jupyter's if that can be, at which a proxy leads browsers to `dashboard_port`, for Ray's "
+        "dashboards; {user} and {name} (of the cluster) may stand in it, as in 'ray-{user}.example.org'. https, unless it begins with http://.",
+    ).tag(config=True)
+    dashboard_port = Integer(
+        0, min=0, max=65535, help="Where Ray's dashboards are handed on; 0, which a second host does not allow, is any that is free."
+    ).tag(config=True)
 
     def offered(self) -> tuple[Profile, ...]:
         """The profiles, checked."""

@@ -27,7 +27,12 @@ def test_a_jupyter_servers_start_loads_neither_pydantic_nor_kubernetes_nor_ray()
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
 def test_each_operation_is_done_by_a_method_that_takes_just_what_it_gets(operation):
     taken = set(inspect.signature(getattr(Rest, operation.name)).parameters) - {"self"}
-    given = {*operation.parameters, *(query.name for query in operation.query), *(("body",) if operation.body else ())}
+    given = {
+        *operation.parameters,
+        *(query.name for query in operation.query),
+        *(("body",) if operation.body else ()),
+        *(("asked",) if operation.asked else ()),
+    }
     assert taken == given
 
 

@@ -17,6 +17,7 @@ from jupyter_kuberay.status import ClusterStatus, JobStatus, ServiceStatus
 __all__ = [
     "Begun",
     "ClusterStatus",
+    "Dashboard",
     "Finding",
     "JobStatus",
     "Model",
@@ -150,6 +151,14 @@ class Publication(_Answer):
     revision: int | None = None  # the one that answers now, once it is done
     url: str = ""
     call: str = ""  # to paste into a shell or a notebook
+
+
+class Dashboard(_Answer):
+    """How to get to Ray's dashboard."""
+
+    url: str = ""  # opens once, soon, in a browser that is where this one is; "" where there is none
+    command: str = ""  # what else leads there, in a shell
+    hint: str  # a sentence or two to go with either
 
 
 class Reply(_Answer):

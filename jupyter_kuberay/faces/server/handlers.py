@@ -48,7 +48,7 @@ class _Handler(APIHandler):
 
     async def answer(self, operation: Operation, names: dict[str, str]) -> None:
         try:
-            arguments = self._arguments(operation) | names
+            arguments = self._arguments(operation) | names | ({"asked": self._asked()} if operation.asked else {})
             if operation.lines:
                 await self._stream(operation, arguments)
                 return
@@ -58,6 +58,18 @@ class _Handler(APIHandler):
             return
         self.set_status(operation.status)
         await self.finish(None if operation.status == 204 else answer)
+
+    def _asked(self) -> dict[str, Any]:
+        """The fields of a `dashboards.Asked`."""
+        headers, app = self.request.headers, self.serverapp
+        assert app is not None
+        forwarded = any(name in headers for name in ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"))
+        return {
+            "host": headers.get("Host", ""),
+            "address": "127.0.0.1" if app.sock else app.ip,  # who listens at a socket of the file system is reached from here only
+            "agent": headers.get("User-Agent", ""),
+            "proxied": bool(forwarded or app.sock),
+        }
 
     @property
     def _background(self) -> Background:

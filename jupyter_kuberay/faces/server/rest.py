@@ -19,6 +19,7 @@ from jupyter_kuberay.faces.health import examined
 from jupyter_kuberay.faces.render import yaml_documents
 from jupyter_kuberay.faces.server import bodies, openapi
 from jupyter_kuberay.faces.server.asking import ask
+from jupyter_kuberay.faces.server.dashboards import Asked, Dashboards
 from jupyter_kuberay.faces.server.feed import Feed, Status, told_problem, told_time
 from jupyter_kuberay.faces.server.publications import Publications
 from jupyter_kuberay.faces.server.trained import found, located
@@ -48,6 +49,7 @@ class Rest:
         self._feed = Feed(client, self._mine, tell)
         self._publications = Publications(self._feed.published)
         self._user = ""
+        self._dashboards = Dashboards(client, self._seen)
 
     # --- who ---
 
@@ -172,6 +174,9 @@ class Rest:
         await self._client.down(name, wait=False)
         return bodies.Begun(name=name, kind="cluster")
 
+    async def dashboard(self, name: str, asked: Json) -> bodies.Dashboard:
+        return await self._dashboards.opened(name, Asked(**asked))
+
     async def cluster_log(self, name: str, node: str, follow: bool, tail: int) -> AsyncIterator[str]:
         async with aclosing(await self._log(name, Kind.CLUSTER, node, follow, tail)) as lines:  # type: ignore[type-var]
             async for line in lines:
@@ -263,6 +268,7 @@ class Rest:
     async def close(self) -> None:
         """Let go of what was opened, and undo what is half done."""
         await self._publications.close()
+        await self._dashboards.close()
         await self._feed.close()
         await self._client.close()
 

@@ -36,6 +36,7 @@ class Operation:
     status: int = 200
     # Lines of this media type, as they come, instead of one JSON answer.
     lines: str = ""
+    asked: bool = False  # whether the method also wants to know how the browser got here
 
     @property
     def resource(self) -> str:
@@ -67,6 +68,7 @@ OPERATIONS = (
     Operation("post", "/clusters/{name}/suspend", "suspend", "End its processes and keep the rest.", answer="ClusterStatus"),
     Operation("post", "/clusters/{name}/resume", "resume", "Start it again.", answer="ClusterStatus"),
     Operation("get", "/clusters/{name}/manifest", "manifest", "Its Kubernetes objects.", answer="Preview"),
+    Operation("post", "/clusters/{name}/dashboard", "dashboard", "A link to Ray's dashboard.", answer="Dashboard", asked=True),
     Operation("get", "/clusters/{name}/logs", "cluster_log", "Lines of a node's log.", query=_LOG, lines="text/plain"),
     Operation("get", "/services", "services", "All services of this user.", answer="ServiceStatus[]"),
     Operation("post", "/services", "publish", "Publish a model.", body="NewRevision", answer="Publication", status=202),
