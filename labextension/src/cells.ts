@@ -22,21 +22,25 @@ export function ourCell(sources: readonly string[], verb: 'attach' | 'detach'): 
   });
 }
 
-/** A cell that asks a service; `call` is what a shell would, such as "curl 'http://…/?text=a'". */
-export function callCell(url: string, call: string): string {
-  const [, asked] = /'(https?:\/\/[^']+)'/.exec(call) ?? [];
+/** A cell that asks a service, from wherever the notebook runs; `call` is what a shell would, such as "curl 'http://…/?text=a'". */
+export function callCell(service: string, url: string, call: string): string {
   return [
     'import requests',
+    'from jupyter_kuberay import Service',
     '',
-    `answer = requests.get(${JSON.stringify(asked ?? url)}, timeout=60)`,
-    'answer.raise_for_status()',
+    `with Service(${JSON.stringify(service)}).reach() as url:`,
+    `    answer = requests.get(url + ${JSON.stringify(example(url, call))}, timeout=60)`,
     'answer.text'
   ].join('\n');
 }
 
 /** Path and query of the example in `call`, below `url`; "" for none. */
 export function examplePath(url: string, call: string): string {
+  return example(url, call).replace(/^\/+/, '');
+}
+
+function example(url: string, call: string): string {
   const [, asked] = /'(https?:\/\/[^']+)'/.exec(call) ?? [];
   const base = url.replace(/\/+$/, '');
-  return asked?.startsWith(base) ? asked.slice(base.length).replace(/^\/+/, '') : '';
+  return asked?.startsWith(base) ? asked.slice(base.length) : '';
 }

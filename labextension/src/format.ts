@@ -108,7 +108,9 @@ export function traffic(traffic: ITraffic, trans: TranslationBundle): string {
   const few = (value: number) =>
     String(value < 10 ? Math.round(value * 10) / 10 : Math.round(value));
   return [
-    trans._n('%2 of %1 replica', '%2 of %1 replicas', replicas_wanted, replicas),
+    replicas === null || replicas_wanted === null
+      ? ''
+      : trans._n('%2 of %1 replica', '%2 of %1 replicas', replicas_wanted, replicas),
     requests_per_s === null ? '' : trans.__('%1 req/s', few(requests_per_s)),
     p95_ms === null ? '' : trans.__('p95 %1 ms', few(p95_ms))
   ]

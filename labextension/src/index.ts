@@ -181,7 +181,7 @@ function actionsOf(context: IContext): IActions {
     attach: name => attachFrom(context, name),
     scale: name => run(CommandIDs.scale, { name }),
     resume: name => run(CommandIDs.resume, { name }),
-    publish: () => run(CommandIDs.publish),
+    publish: path => run(CommandIDs.publish, path === undefined ? {} : { model: path }),
     copyUrl: name => run(CommandIDs.copyUrl, { name }),
     more: (kind, name, at) => cardMenu(context, kind, name).open(at.left, at.bottom),
     doctor: () => run(CommandIDs.doctor),

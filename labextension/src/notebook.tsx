@@ -29,6 +29,7 @@ export function addNotebookCommands(context: IContext): void {
     label: args =>
       typeof args.name === 'string' ? args.name : trans.__('Attach Notebook to a Cluster…'),
     caption: trans.__('Insert and run a cell that attaches the notebook'),
+    isToggleable: true,
     isToggled: args => typeof args.name === 'string' && attached()?.cluster === args.name,
     isEnabled: () => current() !== null,
     execute: async args => {

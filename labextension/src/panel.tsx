@@ -7,6 +7,7 @@ import {
   ellipsesIcon,
   PanelWithToolbar,
   ReactWidget,
+  refreshIcon,
   SidePanel,
   ToolbarButton,
   UseSignal
@@ -14,6 +15,7 @@ import {
 import type { AccordionPanel, Widget } from '@lumino/widgets';
 import * as React from 'react';
 import { Clusters, type IActions, type ICardsProps } from './components/clusters';
+import { Models } from './components/models';
 import { Services } from './components/services';
 import { Foot, Heard, summary, Trouble } from './components/standing';
 import { rayIcon } from './icons';
@@ -52,7 +54,7 @@ export class RayPanel extends SidePanel {
         />
       )
     );
-    const clusters = section(trans.__('Clusters'), <Clusters {...cards} />);
+    const clusters = section(trans.__('Clusters'), ReactWidget.create(<Clusters {...cards} />));
     clusters.toolbar.addItem(
       'summary',
       ReactWidget.create(
@@ -77,16 +79,29 @@ export class RayPanel extends SidePanel {
     clusters.toolbar.addItem('more', more);
     this.addWidget(clusters);
 
-    const services = section(trans.__('Services'), <Services {...cards} />);
+    const services = section(trans.__('Services'), ReactWidget.create(<Services {...cards} />));
     services.toolbar.addItem(
       'publish',
       new ToolbarButton({
         icon: addIcon,
         tooltip: trans.__('Publish model…'),
-        onClick: actions.publish
+        onClick: () => actions.publish()
       })
     );
     this.addWidget(services);
+
+    const found = new Models(model, path => actions.publish(path), trans);
+    const models = section(trans.__('Models'), found);
+    models.toolbar.addItem(
+      'refresh',
+      new ToolbarButton({
+        icon: refreshIcon,
+        tooltip: trans.__('Look again'),
+        onClick: () => void found.refresh()
+      })
+    );
+    this.addWidget(models);
+    this.fold([false, false, true]);
 
     const foot = ReactWidget.create(
       <>
@@ -100,7 +115,7 @@ export class RayPanel extends SidePanel {
 
   /** Which sections are folded, in their order. */
   get folded(): boolean[] {
-    return this.widgets.map(each => !each.isVisible && each.isHidden);
+    return this.widgets.map(each => each.isHidden);
   }
 
   fold(folded: readonly boolean[]): void {
@@ -109,9 +124,9 @@ export class RayPanel extends SidePanel {
   }
 }
 
-function section(title: string, body: React.ReactElement): PanelWithToolbar {
+function section(title: string, body: ReactWidget): PanelWithToolbar {
   const made = new PanelWithToolbar();
   made.title.label = title;
-  made.addWidget(ReactWidget.create(body));
+  made.addWidget(body);
   return made;
 }

@@ -22,7 +22,7 @@ export function addServiceCommands(context: IContext): void {
   const shown = (publication: IPublication) => {
     const notebook = notebooks?.currentWidget;
     const put = notebook
-      ? ({ url, call }: IPublication) => insert(notebook, callCell(url, call))
+      ? ({ name, url, call }: IPublication) => insert(notebook, callCell(name, url, call))
       : null;
     return showProgress(model, publication.name, put, copy, trans);
   };

@@ -85,8 +85,8 @@ export interface ITraffic {
   readonly url: string;
   /** To paste into a shell. */
   readonly call: string;
-  readonly replicas: number;
-  readonly replicas_wanted: number;
+  readonly replicas: number | null;
+  readonly replicas_wanted: number | null;
   readonly requests_per_s: number | null;
   readonly p95_ms: number | null;
 }

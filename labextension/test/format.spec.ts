@@ -1,5 +1,5 @@
 import { nullTranslator } from '@jupyterlab/translation';
-import { age, bars, elapsed, freeName, gpusHeld, share } from '../src/format';
+import { age, bars, elapsed, freeName, gpusHeld, lost, share, traffic } from '../src/format';
 import type { ICluster } from '../src/tokens';
 
 const trans = nullTranslator.load('jupyter_kuberay');
@@ -48,4 +48,26 @@ test('a suspended cluster holds no GPU', () => {
 test('a free name is the first that nobody has', () => {
   expect(freeName(new Set(['cluster', 'cluster-2']), 'cluster')).toBe('cluster-3');
   expect(freeName(new Set(), 'cluster')).toBe('cluster');
+});
+
+test('of a service’s traffic what is not known is left out', () => {
+  const known = {
+    url: '',
+    call: '',
+    replicas: 1,
+    replicas_wanted: 2,
+    requests_per_s: 12.34,
+    p95_ms: 8.26
+  };
+  expect(traffic(known, trans)).toBe('1 of 2 replicas · 12 req/s · p95 8.3 ms');
+  const unknown = { ...known, requests_per_s: null, p95_ms: null };
+  expect(traffic({ ...unknown, replicas_wanted: 1 }, trans)).toBe('1 of 1 replica');
+});
+
+test('whoever deletes is told how many workers end, and which notebooks lose their objects', () => {
+  const cluster = { ready: { gpu: 3 } } as unknown as ICluster;
+  expect(lost(cluster, ['a.ipynb', 'b.ipynb'], trans)).toMatch(
+    /3 workers end.* a\.ipynb, b\.ipynb are attached/
+  );
+  expect(lost({ ready: {} } as unknown as ICluster, [], trans)).not.toMatch(/worker|attached/);
 });

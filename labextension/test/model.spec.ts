@@ -225,3 +225,68 @@ test('a page that goes tells so, and hears nothing any more', async () => {
   model.hear(server.event({ type: 'gone', kind: 'cluster', name: 'one' }));
   expect(names()).toEqual(['one']);
 });
+
+const publication = {
+  name: 'sum',
+  verb: 'publish' as const,
+  began: '2026-01-01T00:00:00Z',
+  state: 'running' as const,
+  steps: [{ phase: 'code', message: 'Found.', seconds: 0.1 }],
+  problem: null,
+  revision: null,
+  url: '',
+  call: ''
+};
+
+test('an answer that an event has overtaken takes nothing back', async () => {
+  server.answer = () => {
+    const further = [...publication.steps, { phase: 'put', message: 'In.', seconds: 2 }];
+    model.hear(
+      server.event({
+        type: 'publication',
+        name: 'sum',
+        publication: { ...publication, steps: further }
+      })
+    );
+    return publication;
+  };
+  await model.publish({ name: 'sum', app: 'a:b' });
+  expect(model.publications.get('sum')!.steps).toHaveLength(2);
+});
+
+test('a publication of the same name that began later takes the place of the one before', async () => {
+  model.hear(
+    server.event({
+      type: 'publication',
+      name: 'sum',
+      publication: { ...publication, state: 'failed' }
+    })
+  );
+  server.answer = () => ({ ...publication, began: '2026-01-01T01:00:00Z' });
+  await model.rollback('sum');
+  expect(model.publications.get('sum')!.state).toBe('running');
+});
+
+test('what a service was asked goes when it does', () => {
+  const traffic = {
+    url: 'http://a',
+    call: '',
+    replicas: 1,
+    replicas_wanted: 1,
+    requests_per_s: null,
+    p95_ms: null
+  };
+  model.hear(server.event({ type: 'traffic', name: 'sum', traffic }));
+  expect(model.traffic.get('sum')).toEqual(traffic);
+  model.hear(server.event({ type: 'gone', kind: 'service', name: 'sum' }));
+  expect(model.traffic.size).toBe(0);
+});
+
+test('the same cards in another order are no news to the server', async () => {
+  model.show({ clusters: ['a', 'b'], services: [] });
+  await settled();
+  const { looks } = server;
+  model.show({ clusters: ['b', 'a'], services: [] });
+  await settled();
+  expect(server.looks).toBe(looks);
+});

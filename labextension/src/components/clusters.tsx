@@ -12,7 +12,8 @@ export interface IActions {
   attach(name: string): void;
   scale(name: string): void;
   resume(name: string): void;
-  publish(): void;
+  /** Of the model at `path`; default: the last validated one. */
+  publish(path?: string): void;
   copyUrl(name: string): void;
   /** The rest, beside the element that was pressed. */
   more(kind: 'cluster' | 'service', name: string, at: DOMRect): void;

@@ -22,10 +22,7 @@ interface IProps {
 const FIRST = ['name', 'workers', 'gpus', 'cpu', 'memory'];
 const LATER = ['image', 'idle_timeout', 'queue'];
 const QUIET_MS = 250;
-const UI = {
-  name: { 'ui:classNames': 'jp-kuberay-name' },
-  'ui:submitButtonOptions': { norender: true }
-};
+const UI = { 'ui:submitButtonOptions': { norender: true } };
 const validator = customizeValidator<ReadonlyJSONObject>();
 
 /** A profile, its fields as its JSON schema has them, what is wrong with them, and the YAML that they stand for. */
@@ -91,21 +88,30 @@ function Fields(props: {
   const shown = Object.fromEntries(
     fields.filter(name => value[name] !== undefined).map(name => [name, value[name]])
   ) as ReadonlyJSONObject;
+  const form = React.useRef<HTMLDivElement>(null);
+  // Lab's fields show their names beside them, where a screen reader does not look.
+  React.useLayoutEffect(() => {
+    form.current?.querySelectorAll('input[label], select[label]').forEach(field => {
+      field.setAttribute('aria-label', field.getAttribute('label')!);
+    });
+  });
   return (
-    <FormComponent
-      schema={schema}
-      validator={validator}
-      formData={shown}
-      liveValidate
-      showErrorList={false}
-      compact
-      tagName="div"
-      className="jp-kuberay-Fields"
-      uiSchema={UI}
-      onChange={event => change({ ...value, ...(event.formData as object) })}
-    >
-      <></>
-    </FormComponent>
+    <div ref={form}>
+      <FormComponent
+        schema={schema}
+        validator={validator}
+        formData={shown}
+        liveValidate
+        showErrorList={false}
+        compact
+        tagName="div"
+        className="jp-kuberay-Fields"
+        uiSchema={UI}
+        onChange={event => change({ ...value, ...(event.formData as object) })}
+      >
+        <></>
+      </FormComponent>
+    </div>
   );
 }
 

@@ -24,7 +24,7 @@ export function Services(props: ICardsProps): React.ReactElement {
         <p>
           {trans.__('A model that answers requests. Publish one, and it gets an address here.')}
         </p>
-        <Button className="jp-mod-styled" onClick={actions.publish}>
+        <Button className="jp-mod-styled" onClick={() => actions.publish()}>
           {trans.__('Publish model…')}
         </Button>
       </div>
