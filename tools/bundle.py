@@ -4,7 +4,8 @@ The bundle is jupyter_kuberay/labextension, which no commit holds. It says in ``
 a stale, missing, half-made or changed one is known by content: times say nothing after a checkout, an unpacking or a copy.
 
     python tools/bundle.py               make it, unless it is there and made from what is there
-    python tools/bundle.py show          the same, and let the JupyterLab of this Python environment show it
+    python tools/bundle.py show          the same for a checkout, whose packages of npm tests need, too; the JupyterLab of this Python
+                                         environment shows it
     python tools/bundle.py run check     an npm script of labextension/, with the packages that its lock file names
 
 Node, npm and JupyterLab's builder are those of the Python environment, never the machine's. Needs nothing else but the standard library,
@@ -73,6 +74,8 @@ def build(root: Path = ROOT) -> bool:
     NotBuilt
         When the sources cannot be compiled, their packages not be had, or what compiles them is not installed.
     """
+    if problem(root) is None:
+        return False
     with alone(root / ".cache" / "bundle.lock"):
         if problem(root) is None:
             return False
@@ -186,6 +189,7 @@ def main(arguments: list[str]) -> None:
             case []:
                 build()
             case ["show"]:
+                packages(ROOT)
                 build()
                 show()
             case ["run", *scripts] if scripts:

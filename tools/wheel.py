@@ -27,9 +27,12 @@ class Bundle(BuildHookInterface):  # type: ignore[type-arg]
             return
         root = Path(self.root)
         bundle = beside("bundle")
-        bundle.build(root)
+        try:
+            bundle.build(root)
+        except bundle.NotBuilt as why:
+            self.app.abort(str(why))
         if wrong := bundle.problem(root):
-            raise RuntimeError(wrong)
+            self.app.abort(wrong)
         if self.target_name == "wheel":
             shown = "share/jupyter/labextensions/jupyter-kuberay"
             build_data["shared_data"].update({str(bundle.BUNDLE): shown, "labextension/install.json": f"{shown}/install.json"})

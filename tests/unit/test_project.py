@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import jupyter_kuberay
+from tools import bundle
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -80,6 +81,7 @@ def test_every_make_target_that_the_documentation_names_exists():
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
     """Built with the backend of this environment, so that no network is needed."""
+    assert bundle.problem() is None  # or it would be built here, and no test see that it was stale
     folder = tmp_path_factory.mktemp("wheel")
     command = [
         ROOT / "tools" / "uv",
