@@ -511,9 +511,10 @@ async def test_a_session_ends_with_its_cluster_also_when_another_has_the_name(
     behind.uid, behind.there = "uid-2", anew
     await site.way.lost()  # what was seen some seconds ago counts no more
     gone = await browser.get("/")
-    assert gone.status_code == 502 and "training" in gone.text
+    assert gone.status_code == 502 and "'training' that this was the dashboard of is gone" in gone.text
+    asked = len(behind.got)
     behind.uid, behind.there = "uid-1", True
-    assert (await browser.get("/")).status_code == 403
+    assert (await browser.get("/")).text == gone.text and len(behind.got) == asked
 
 
 @pytest.mark.asyncio

@@ -60,11 +60,6 @@ class Admission:
             self._sessions[found].used = self._clock()
         return bool(found)
 
-    def end(self) -> None:
-        """Nobody may any more."""
-        self._keys.clear()
-        self._sessions.clear()
-
     @property
     def over(self) -> bool:
         """Whether nobody may now."""

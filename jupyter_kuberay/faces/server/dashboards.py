@@ -151,7 +151,7 @@ class Dashboards:
 
         async with self._lock:
             site = gateway.site(found.host, found.prefix)
-            if site is None:
+            if site is None or site.way.gone:
                 way = Way(name, uid, self._client.backend, partial(self._seen, name, Kind.CLUSTER))
                 site = Site(way, found.host, found.prefix, found.scheme, f"jupyter-kuberay-{label(name, uid)}-{self._id}")
             async with site.way.reached():

@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from jupyter_kuberay.errors import KubeRayError, NotFound, Refused
+from jupyter_kuberay.errors import KubeRayError, Refused
 from jupyter_kuberay.faces.server.admission import Admission
 from jupyter_kuberay.faces.server.forwarding import GUARDS, OPEN, by_another_page, led_to, to_browser, to_dashboard
 from jupyter_kuberay.faces.server.way import Way
@@ -138,9 +138,6 @@ class Gateway:
             except aiohttp.ClientConnectorError:  # nothing has been sent: where it answers may have changed
                 await site.way.lost()
                 return await self._once(site, request, target, here)
-        except NotFound as error:
-            site.admission.end()
-            return _told(502, str(error))
         except KubeRayError as error:
             return _told(502, str(error))
         except (aiohttp.ClientError, OSError, TimeoutError):

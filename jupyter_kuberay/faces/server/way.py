@@ -13,7 +13,6 @@ from jupyter_kuberay.status import Phase, cluster_status
 
 _LOOKED_S = 5.0  # so long what was seen of the cluster is believed
 _IDLE_S = 120.0  # after which a tunnel that nobody uses is closed; Ray's page asks every few seconds
-_GONE = "Open the dashboard from JupyterLab again, if there is one."
 
 
 class Way:
@@ -27,6 +26,7 @@ class Way:
 
     def __init__(self, name: str, uid: str, backend: Backend, seen: Callable[[], Awaitable[Observation]]) -> None:
         self.name, self.uid = name, uid
+        self.gone = False  # for ever: a uid does not come back
         self._backend, self._see = backend, seen
         self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
@@ -43,7 +43,7 @@ class Way:
         Raises
         ------
         NotFound
-            The cluster is gone; one of that name may be another.
+            The cluster is gone; what has its name now is another.
         Unreachable
             It has no dashboard now.
         """
@@ -64,16 +64,20 @@ class Way:
 
     async def _look(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now < self._looked + _LOOKED_S:
+        if now < self._looked + _LOOKED_S and not self.gone:
             return
         try:
-            seen = await self._see()
+            seen = None if self.gone else await self._see()
+        except NotFound:
+            seen = None
         except Unreachable:
             if self._at is None:
                 raise
             return  # the way that is open may work all the same
-        if str(seen.resource["metadata"]["uid"]) != self.uid:
-            raise NotFound(f"The cluster {self.name!r} that this was the dashboard of is gone; another has its name.", _GONE)
+        if seen is None or str(seen.resource["metadata"]["uid"]) != self.uid:
+            self.gone = True
+            await self._let_go()
+            raise NotFound(f"The cluster {self.name!r} that this was the dashboard of is gone.", "See in JupyterLab what there is.")
         if cluster_status(seen).phase in (Phase.SUSPENDED, Phase.STOPPING):
             await self._let_go()  # what answers at that port from now on may be anybody
             raise Unreachable(f"Cluster {self.name!r} does not run.", "Resume it in JupyterLab, and load this page again.")
