@@ -6,6 +6,7 @@ import type { INotebookTracker } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IDraft } from './components/form';
 import { showProblem } from './dialogs';
+import type { IApps } from './remembered';
 import type { IAttachments, IModel } from './tokens';
 
 /** What a person has set; see schema/panel.json. */
@@ -21,6 +22,7 @@ export interface IContext {
   readonly trans: TranslationBundle;
   readonly settings: ISettings;
   readonly draft: IDraft;
+  readonly apps: IApps;
   /** Null where there are no notebooks. */
   readonly notebooks: INotebookTracker | null;
   readonly attachments: IAttachments | null;

@@ -161,7 +161,9 @@ export async function showProgress(
   trans: TranslationBundle
 ): Promise<void> {
   await tell(
-    trans.__('Publishing %1', name),
+    model.publications.get(name)?.verb === 'rollback'
+      ? trans.__('Taking %1 back', name)
+      : trans.__('Publishing %1', name),
     <Progress model={model} name={name} insert={insert} copy={copy} trans={trans} />,
     trans
   );

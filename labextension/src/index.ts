@@ -24,7 +24,7 @@ import { rayIcon } from './icons';
 import { type IEvent, Model } from './model';
 import { addNotebookCommands, attachFrom, toolbarItem } from './notebook';
 import { RayPanel } from './panel';
-import { remembered, rememberedSections, rememberedStarts } from './remembered';
+import { remembered, rememberedApps, rememberedSections, rememberedStarts } from './remembered';
 import { Rest } from './rest';
 import { addServiceCommands } from './servicecommands';
 import { settingsOf } from './settings';
@@ -119,7 +119,17 @@ const panel: JupyterFrontEndPlugin<void> = {
     const { commands, shell } = app;
     const settings = await settingsOf(registry, PANEL);
     const draft = remembered(model, settings, state);
-    const context: IContext = { app, model, trans, settings, draft, notebooks, attachments };
+    const apps = rememberedApps(state);
+    const context: IContext = {
+      app,
+      model,
+      trans,
+      settings,
+      draft,
+      apps,
+      notebooks,
+      attachments
+    };
     addClusterCommands(context);
     addServiceCommands(context);
     addNotebookCommands(context);

@@ -203,8 +203,8 @@ export class Model extends Requests implements IModel, IDisposable {
       this.services = merged(this.services, told.services);
       this.jobs = merged(this.jobs, told.jobs);
       this.usage = new Map(Object.entries(told.usage));
-      this.traffic = new Map(Object.entries(told.traffic ?? {}));
-      this.publications = merged(this.publications, told.publications ?? []);
+      this.traffic = new Map(Object.entries(told.traffic));
+      this.publications = merged(this.publications, told.publications);
       this.synced = told.synced;
     }
     this._stand(told.problem, told.since);

@@ -58,3 +58,25 @@ export function rememberedSections(panel: RayPanel, state: IStateDB | null): voi
       accordion.expansionToggled.connect(() => void state.save(`${KEY}:folded`, panel.folded));
     });
 }
+
+/** How each service's application was named when it was published: a revision knows it as a module, not as a file. */
+export interface IApps {
+  get(service: string): string | undefined;
+  set(service: string, app: string): void;
+}
+
+export function rememberedApps(state: IStateDB | null): IApps {
+  let apps: Record<string, string> = {};
+  void state?.fetch(`${KEY}:apps`).then(kept => {
+    if (kept && typeof kept === 'object') {
+      apps = { ...(kept as Record<string, string>), ...apps };
+    }
+  });
+  return {
+    get: service => apps[service],
+    set: (service, app) => {
+      apps = { ...apps, [service]: app };
+      void state?.save(`${KEY}:apps`, apps);
+    }
+  };
+}

@@ -11,7 +11,7 @@ import { askPublish, askRevision, mayUnpublish, showProgress } from './dialogs';
 import type { INewRevision, IPublication } from './tokens';
 
 export function addServiceCommands(context: IContext): void {
-  const { app, model, trans, settings, notebooks } = context;
+  const { app, apps, model, trans, settings, notebooks } = context;
   const { commands } = app;
   const service = (args: object) => model.services.get(nameOf(context, args, 'service'));
 
@@ -41,6 +41,7 @@ export function addServiceCommands(context: IContext): void {
         let begun: IPublication | null = null;
         await trying(context, trans.__('%1 is not published', wanted.name), async () => {
           begun = await model.publish(wanted);
+          apps.set(wanted.name, wanted.app);
         });
         if (begun) {
           return shown(begun);
@@ -98,7 +99,7 @@ export function addServiceCommands(context: IContext): void {
 
 /** What the dialog begins with: a new service, or the next revision of one that is there. */
 async function asked(
-  { model }: IContext,
+  { model, apps }: IContext,
   args: { readonly name?: unknown; readonly model?: unknown }
 ): Promise<INewRevision> {
   const fresh = newRevision(model);
@@ -108,6 +109,8 @@ async function asked(
   }
   // The code that it has, if that can be known; a person can name another.
   const revisions = await model.revisions(args.name).catch(() => []);
-  const app = revisions.find(each => each.current)?.app ?? fresh.app;
+  const current = revisions.find(each => each.current)?.app ?? fresh.app;
+  const named = apps.get(args.name);
+  const app = named?.replace(/^(.*\/)?([^/]+)\.py:/, '$2:') === current ? named : current;
   return { ...fresh, app, ...path, name: args.name };
 }
