@@ -146,7 +146,8 @@ async def publish(
         current=True,
     )
     main = next((each.name for each in found.deployments if not names or each.name in names), "")
-    clock.tell("code", f"{found.app}: {len(found.files)} file{'s' if len(found.files) != 1 else ''}, {len(text)} characters." if text else f"{found.app} is in the image.")
+    files = f"{len(found.files)} file{'' if len(found.files) == 1 else 's'}"
+    clock.tell("code", f"{found.app}: {files}, {len(text)} characters." if text else f"{found.app} is in the image.")
     if there is None:
         if backend.name == "local" and (exposure or bearer):
             clock.tell("code", "Addresses outside and tokens of callers are for Kubernetes: here it answers on loopback only.")

@@ -147,7 +147,8 @@ class Terminal(Face):
         from jupyter_kuberay.loop import run_sync
 
         where = f", backend={self.backend!r}" if self.backend else ""
-        code = f"from jupyter_kuberay import connect\n\ncluster = connect({name!r}{where})\ncluster.attach({'replace=True' if replace else ''})"
+        how = "replace=True" if replace else ""
+        code = f"from jupyter_kuberay import connect\n\ncluster = connect({name!r}{where})\ncluster.attach({how})"
         addresses = {}
         if self.client.backend.name == "local":  # elsewhere a tunnel would end with this process
             addresses = {
