@@ -26,7 +26,7 @@ from .serving import Events, Server, serving
 pytestmark = pytest.mark.timeout(400)
 
 NAME = "tiny"
-PUBLISHED_S = 120  # a machine that others use, too
+PUBLISHED_S = 300  # a machine that others use, too
 APP = """
     import asyncio
 
