@@ -14,7 +14,7 @@ import { IStateDB } from '@jupyterlab/statedb';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { UUID } from '@lumino/coreutils';
-import { Signal } from '@lumino/signaling';
+import { type ISignal, Signal } from '@lumino/signaling';
 import { Menu } from '@lumino/widgets';
 import { Attachments } from './attachments';
 import { addClusterCommands, CommandIDs } from './commands';
@@ -64,6 +64,8 @@ const model: JupyterFrontEndPlugin<IModel> = {
       }
     });
     serviceManager.connectionFailure.connect(() => made.doubt());
+    // Lab opens a lost event stream again without a word; what is told until then is lost.
+    onLostStream(serviceManager.events, () => made.doubt());
     window.addEventListener('online', () => made.doubt());
     window.addEventListener('pagehide', () => made.leave());
     window.addEventListener('pageshow', event => {
@@ -142,7 +144,7 @@ const panel: JupyterFrontEndPlugin<void> = {
       sight,
       trans,
       actions: actionsOf(context),
-      menu: at => allMenu(context).open(at.left, at.bottom)
+      menu: at => openMenu(allMenu(context), at)
     });
     rememberedSections(widget, state);
     const place = () => shell.add(widget, settings.side, { rank: 450, type: 'Ray' });
@@ -193,10 +195,21 @@ function actionsOf(context: IContext): IActions {
     resume: name => run(CommandIDs.resume, { name }),
     publish: path => run(CommandIDs.publish, path === undefined ? {} : { model: path }),
     copyUrl: name => run(CommandIDs.copyUrl, { name }),
-    more: (kind, name, at) => cardMenu(context, kind, name).open(at.left, at.bottom),
+    more: (kind, name, at) => openMenu(cardMenu(context, kind, name), at),
     doctor: () => run(CommandIDs.doctor),
     tour: () => run(CommandIDs.help)
   };
+}
+
+/** Below what was pressed, which has the focus again when nothing in the menu is chosen. */
+function openMenu(menu: Menu, at: DOMRect): void {
+  const pressed = document.activeElement;
+  menu.aboutToClose.connect(() => {
+    if (pressed instanceof HTMLElement && menu.node.contains(document.activeElement)) {
+      pressed.focus();
+    }
+  });
+  menu.open(at.left, at.bottom);
 }
 
 /** What can be done with one thing. */
@@ -244,6 +257,16 @@ function allMenu({ app }: IContext): Menu {
 
 function sideOf(widget: RayPanel, shell: JupyterFrontEnd.IShell): 'left' | 'right' {
   return [...shell.widgets('left')].includes(widget) ? 'left' : 'right';
+}
+
+/** Lab's poll of its event stream is its own affair: where it is none any more, looking again every few minutes is left. */
+function onLostStream(events: object, lost: () => void): void {
+  const { _poll: poll } = events as { _poll?: { ticked?: ISignal<unknown, { phase: string }> } };
+  poll?.ticked?.connect((_, state) => {
+    if (state.phase === 'rejected') {
+      lost();
+    }
+  });
 }
 
 export default [model, attachments, panel];

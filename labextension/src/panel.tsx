@@ -17,7 +17,7 @@ import * as React from 'react';
 import { Clusters, type IActions, type ICardsProps } from './components/clusters';
 import { Models } from './components/models';
 import { Services } from './components/services';
-import { Foot, Heard, summary, Trouble } from './components/standing';
+import { Foot, Heard, isNow, summary, Trouble } from './components/standing';
 import { rayIcon } from './icons';
 import type { Sight } from './sight';
 import type { IAttachments, IModel } from './tokens';
@@ -42,6 +42,7 @@ export class RayPanel extends SidePanel {
     this.title.caption = trans.__('Ray clusters and services');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('Ray clusters and services'));
+    model.changed.connect(() => this.toggleClass('jp-mod-old', model.synced && !isNow(model)));
     const cards: ICardsProps = { model, attachments, actions, follow: sight.follow, trans };
 
     this.header.addWidget(

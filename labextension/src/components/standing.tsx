@@ -29,7 +29,7 @@ export function Trouble(
     <div className="jp-kuberay-Trouble" role="alert">
       <p>{finding?.what ?? problem.message}</p>
       <p className="jp-kuberay-Remedy">{finding?.remedy ?? problem.hint}</p>
-      {model.lastSeen > 0 && (
+      {model.synced && model.lastSeen > 0 && (
         <p className="jp-kuberay-Remedy">
           {trans.__('What is shown was so at %1.', clock(model.lastSeen))}
         </p>
@@ -67,6 +67,11 @@ function useFirstFinding(model: IModel, trans: TranslationBundle): IFinding | un
   return found;
 }
 
+/** Whether what is shown is so now. */
+export function isNow(model: IModel): boolean {
+  return model.live && !model.problem;
+}
+
 /** Where clusters run, and whether what is shown is so now. */
 export function Foot({ model, trans }: IProps): React.ReactElement {
   useChanges(model);
@@ -79,8 +84,8 @@ export function Foot({ model, trans }: IProps): React.ReactElement {
         {model.backend ? where : ''}
         {simulated ? ` · ${trans.__('simulated GPUs')}` : ''}
       </span>
-      <span className={model.live && !model.problem ? 'jp-mod-live' : ''} role="status">
-        {model.live && !model.problem
+      <span className={isNow(model) ? 'jp-mod-live' : ''} role="status">
+        {isNow(model)
           ? trans.__('live')
           : model.lastSeen
             ? trans.__('last seen %1', clock(model.lastSeen))
