@@ -129,8 +129,14 @@ class Lab:
         self.store.write_status("RayCluster", name, {"state": "suspended", "observedGeneration": 1})
 
     def want(self, name: str, workers: int) -> None:
-        """Another number of workers, as the command line would write it."""
-        self.store.patch("RayCluster", name, [{"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": workers}])
+        """Another number of workers for a suspended cluster, as the command line and a supervisor write it."""
+        group = "/spec/workerGroupSpecs/0"
+        fields = ("replicas", "minReplicas", "maxReplicas")
+        patched = self.store.patch(
+            "RayCluster", name, [{"op": "replace", "path": f"{group}/{field}", "value": workers} for field in fields]
+        )
+        generation = patched.resource["metadata"]["generation"]
+        self.store.write_status("RayCluster", name, {"state": "suspended", "observedGeneration": generation})
 
     def clusters(self) -> list[Kept]:
         return self.store.all("RayCluster")

@@ -51,6 +51,8 @@ class Panel:
         self.page.goto(f"{lab.url}/lab/workspaces/t{next(_names)}?reset&token={TOKEN}")
         expect(self.tab).to_be_visible(timeout=LOADS_MS)
         expect(self.page.locator("#jupyterlab-splash")).to_have_count(0, timeout=LOADS_MS)
+        # The launcher takes the focus, as the last of all.
+        self.page.wait_for_function("document.activeElement?.matches('.jp-Launcher')", timeout=LOADS_MS)
 
     def open(self) -> None:
         """By its tab; returns when what there is is shown and changes arrive."""
