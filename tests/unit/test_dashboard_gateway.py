@@ -578,7 +578,7 @@ async def test_a_target_that_is_a_whole_address_leads_nowhere(gateway: Gateway, 
 async def test_it_listens_on_loopback_only_and_has_its_port_on_both(gateway: Gateway) -> None:
     families = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
     for family, address in families.items():
-        with socket.socket(family) as other, pytest.raises(OSError, match="in use|assign|supported"):
+        with socket.socket(family) as other, pytest.raises(OSError, match=r"in use|assign|supported"):
             other.bind((address, gateway.port))
     assert gateway._runner is not None
     assert {address[0] for address in gateway._runner.addresses} <= {"127.0.0.1", "::1"}

@@ -1,6 +1,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { FormComponent } from '@jupyterlab/ui-components';
-import type { RJSFSchema } from '@rjsf/utils';
+import type { RJSFSchema, RJSFValidationError } from '@rjsf/utils';
 import { customizeValidator } from '@rjsf/validator-ajv8';
 import type { ReadonlyJSONObject } from '@lumino/coreutils';
 import * as React from 'react';
@@ -63,11 +63,11 @@ export function NewClusterForm({ model, draft, trans }: IProps): React.ReactElem
           </label>
         ))}
       </fieldset>
-      {offer && <Fields offer={offer} fields={FIRST} value={value} change={change} />}
+      {offer && <Fields offer={offer} fields={FIRST} value={value} change={change} trans={trans} />}
       {offer && (
         <details>
           <summary>{trans.__('More')}</summary>
-          <Fields offer={offer} fields={LATER} value={value} change={change} />
+          <Fields offer={offer} fields={LATER} value={value} change={change} trans={trans} />
         </details>
       )}
       <Verdict problem={problem ?? mistake} preview={preview} trans={trans} />
@@ -81,8 +81,9 @@ function Fields(props: {
   fields: readonly string[];
   value: INewCluster;
   change: (value: INewCluster) => void;
+  trans: TranslationBundle;
 }): React.ReactElement {
-  const { offer, fields, value, change } = props;
+  const { offer, fields, value, change, trans } = props;
   const schema = React.useMemo(() => part(offer.form, fields), [offer, fields]);
   // What was not set is left out: the schema's default is shown there.
   const shown = Object.fromEntries(
@@ -102,6 +103,9 @@ function Fields(props: {
         validator={validator}
         formData={shown}
         liveValidate
+        transformErrors={errors =>
+          errors.map(error => ({ ...error, message: words(error, trans) }))
+        }
         showErrorList={false}
         compact
         tagName="div"
@@ -126,6 +130,16 @@ function Usual(props: {
       {trans.__('It is usually ready in %1.', elapsed(seconds))}
     </div>
   );
+}
+
+/** What is wrong, instead of the expression that does not match. */
+function words(error: RJSFValidationError, trans: TranslationBundle): string | undefined {
+  if (error.name !== 'pattern') {
+    return error.message;
+  }
+  return error.property === '.name'
+    ? trans.__('Lower-case letters, digits and hyphens, beginning with a letter.')
+    : trans.__('A quantity, such as 2, 500m or 8Gi.');
 }
 
 function Verdict(props: {

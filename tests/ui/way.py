@@ -1,0 +1,109 @@
+"""The way from nothing to a scaled cluster with a notebook on it, by mouse and keyboard, wherever the clusters are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Locator, Page, expect
+
+from .panel import Panel
+
+Shot = Callable[[str], None]
+# A busy machine with two processors takes its time.
+MINUTES_MS = 240_000
+TASK = """import ray
+
+@ray.remote(num_gpus=1)
+def where():
+    return f"on GPU {ray.get_gpu_ids()}"
+
+print(ray.get(where.remote()))"""
+
+
+class Way:
+    """One person at one page; each method is a step, and takes its picture."""
+
+    def __init__(self, panel: Panel, name: str, shot: Shot) -> None:
+        self.panel, self.name, self.shot = panel, name, shot
+
+    @property
+    def page(self) -> Page:
+        return self.panel.page
+
+    @property
+    def card(self) -> Locator:
+        return self.panel.card(self.name)
+
+    @property
+    def notebook(self) -> Locator:
+        return self.page.locator(".jp-NotebookPanel")
+
+    @property
+    def toolbar(self) -> Locator:
+        return self.notebook.locator(".jp-kuberay-ToolbarItem")
+
+    def new_cluster(self, profile: str) -> None:
+        self.panel.open()
+        self.shot("nothing-yet")
+        self.panel.node.get_by_role("button", name="New cluster", exact=True).click()
+        dialog = self.panel.dialog
+        dialog.get_by_text(profile).click()
+        name = dialog.get_by_role("textbox", name="Name")
+        name.fill("No such Name")
+        expect(dialog.locator(".jp-kuberay-Mistake")).to_be_visible()
+        self.shot("mistake")
+        name.fill(self.name)
+        expect(dialog.locator(".jp-kuberay-Mistake")).to_have_count(0)
+        dialog.get_by_text("YAML", exact=True).click()
+        expect(dialog.locator("pre")).to_contain_text("kind: RayCluster")
+        self.shot("new-cluster")
+        dialog.get_by_role("button", name="Create").click()
+
+    def wait(self) -> None:
+        expect(self.card).to_be_visible()
+        self.shot("starting")
+        self.is_ready()
+        expect(self.card.get_by_role("meter").first).to_be_visible(timeout=60_000)
+        self.shot("ready")
+
+    def is_ready(self) -> None:
+        expect(self.card.locator(".jp-kuberay-Word")).to_have_text("Ready", timeout=MINUTES_MS)
+
+    def attach(self) -> None:
+        self.page.locator('.jp-LauncherCard[data-category="Notebook"]').first.click()
+        expect(self.notebook.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle", timeout=MINUTES_MS)
+        expect(self.toolbar).to_contain_text("not attached", timeout=60_000)
+        self.card.get_by_role("button", name="Attach").click()
+        expect(self.toolbar).to_contain_text(f"Ray: {self.name}", timeout=MINUTES_MS)
+        expect(self.notebook.locator(".jp-CodeCell").first).to_contain_text(f"%kuberay attach {self.name}")
+        expect(self.card).to_contain_text("Attached: Untitled.ipynb")
+        self.shot("attached")
+
+    def run_a_task(self) -> None:
+        cells = self.notebook.locator(".jp-CodeCell")
+        # Running the last one puts another below it.
+        cell = cells.nth(cells.count() - 1)
+        cell.locator(".cm-content").click()
+        self.page.keyboard.insert_text(TASK)
+        self.page.keyboard.press("Shift+Enter")
+        expect(cell.locator(".jp-OutputArea")).to_contain_text(re.compile(r"on GPU \['?\d"), timeout=MINUTES_MS)
+        self.shot("task")
+
+    def see_named(self, worker: str) -> None:
+        """``worker`` was killed."""
+        expect(self.card.locator(".jp-kuberay-Cause")).to_contain_text(worker, timeout=MINUTES_MS)
+        self.shot("worker-killed")
+
+    def scale(self, workers: int) -> None:
+        self.is_ready()
+        self.card.get_by_role("button", name="Scale…").click()
+        field = self.panel.dialog.get_by_role("spinbutton")
+        expect(field).to_be_focused()
+        self.page.keyboard.press("ControlOrMeta+a")
+        self.page.keyboard.type(str(workers))
+        self.shot("scale")
+        self.page.keyboard.press("Enter")
+        expect(self.card.locator(".jp-kuberay-Count")).to_have_text(f"{workers} of {workers}", timeout=MINUTES_MS)
+        self.is_ready()
+        self.shot("scaled")
