@@ -159,8 +159,8 @@ def test_the_commands_that_lead_to_a_dashboard_say_where_its_token_is_without_te
     assert line == "kubectl -n ada port-forward service/training-abc-head-svc 8265:8265"
     assert "kubectl -n ada get secret training -o go-template='{{.data.auth_token|base64decode}}'" in hint
     assert "secret" not in on_kubernetes(_cluster())[1]
-    line, hint = by_ssh("box", 40001, "/home/ada/my data/token")
-    assert line == "ssh -N -L 8265:127.0.0.1:40001 box" and hint.endswith("cat '/home/ada/my data/token'")
+    line, hint = by_ssh("box", 40001, "/home/jovyan/my data/token")
+    assert line == "ssh -N -L 8265:127.0.0.1:40001 box" and hint.endswith("cat '/home/jovyan/my data/token'")
 
 
 # --- where a dashboard may lead ------------------------------------------------
