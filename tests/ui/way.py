@@ -92,7 +92,8 @@ class Way:
 
     def see_named(self, worker: str) -> None:
         """``worker`` was killed."""
-        expect(self.card.locator(".jp-kuberay-Cause")).to_contain_text(worker, timeout=MINUTES_MS)
+        expect(self.card).to_contain_text(worker, timeout=MINUTES_MS)
+        expect(self.card.locator(".jp-kuberay-Cause")).to_contain_text("killed by SIGKILL")
         self.shot("worker-killed")
 
     def scale(self, workers: int) -> None:

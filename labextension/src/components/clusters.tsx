@@ -82,6 +82,9 @@ interface ICardProps {
   readonly trans: TranslationBundle;
 }
 
+/** Of the nodes that do not run, so many are named. */
+const MOST_NAMED = 5;
+
 /** Shown anew only when this cluster changed. */
 const ClusterCard = React.memo(function ClusterCard(props: ICardProps): React.ReactElement {
   const { cluster, usage, notebooks, actions, follow, trans } = props;
@@ -124,6 +127,15 @@ const ClusterCard = React.memo(function ClusterCard(props: ICardProps): React.Re
           </span>
         </div>
       ))}
+      {phase === 'Degraded' &&
+        cluster.nodes
+          .filter(node => !node.ready)
+          .slice(0, MOST_NAMED)
+          .map(node => (
+            <div className="jp-kuberay-Note" key={node.name} title={node.message}>
+              {node.reason ? `${node.name}: ${node.reason}` : node.name}
+            </div>
+          ))}
       {usage && usable && (
         <div className="jp-kuberay-Bars">
           {bars(usage, trans).map(bar => (
