@@ -67,7 +67,7 @@ test-panel: setup  ## the types, style and model of JupyterLab's half
 
 test-ui: setup  ## JupyterLab in a real browser, which is installed where it is missing
 	@tools/browser.sh
-	$(BIN)/python -m pytest tests/ui $(TESTS)
+	$(BIN)/python -m pytest tests/ui -m "not slow" $(TESTS)
 
 checks: lint types layers
 

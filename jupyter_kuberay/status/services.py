@@ -221,6 +221,9 @@ def _asked_for(seen: Observation) -> tuple[Json, ...]:
 
 
 def _main_user_config(seen: Observation) -> Json:
+    """What says which revision and model it is; where no deployment takes any, what the application is built with."""
     listed = [application["deployments"] for application in _asked_for(seen) if isinstance(application.get("deployments"), list)]
     deployments = [part for deployments in listed for part in deployments if isinstance(part, dict)]
-    return next((part["user_config"] for part in deployments if isinstance(part.get("user_config"), dict)), {})
+    given = [part.get("user_config") for part in deployments]
+    given += [args.get("settings") for application in _asked_for(seen) if isinstance(args := application.get("args"), dict)]
+    return next((each for each in given if isinstance(each, dict)), {})

@@ -138,6 +138,11 @@ class Lab:
         generation = patched.resource["metadata"]["generation"]
         self.store.write_status("RayCluster", name, {"state": "suspended", "observedGeneration": generation})
 
+    def says(self, name: str, message: str) -> None:
+        """The head of a cluster that is to run does not, with these words: one write."""
+        head = {"name": f"{name}-head", "group": "head", "ready": False, "reason": "CrashLoopBackOff", "message": message, "restarts": 2}
+        self.store.write_status("RayCluster", name, {"observedGeneration": 2}, [head])
+
     def clusters(self) -> list[Kept]:
         return self.store.all("RayCluster")
 

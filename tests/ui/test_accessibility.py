@@ -16,10 +16,6 @@ from .panel import CONTRAST, DARK, LIGHT, Panel
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
 
 
-def head(reason: str, message: str) -> dict[str, object]:
-    return {"name": "ill-head", "group": "head", "ready": False, "reason": reason, "message": message, "restarts": 2}
-
-
 @pytest.fixture
 def mixed(lab: Lab) -> Lab:
     """Clusters of several phases, one with a trouble, and one with a long name."""
@@ -28,7 +24,7 @@ def mixed(lab: Lab) -> Lab:
     lab.asleep("ill")
     lab.store.patch("RayCluster", "ill", [{"op": "replace", "path": "/spec/suspend", "value": False}])
     message = "back-off 5m0s restarting failed container=ray-head pod=ill-head_alice(0123456789abcdef0123456789abcdef)"
-    lab.store.write_status("RayCluster", "ill", {"observedGeneration": 2}, [head("CrashLoopBackOff", message)])
+    lab.says("ill", message)
     lab.asleep("pending")
     lab.store.patch("RayCluster", "pending", [{"op": "replace", "path": "/spec/suspend", "value": False}])
     return lab

@@ -16,7 +16,7 @@ from .lab import Lab
 from .panel import Panel
 from .way import MINUTES_MS, Way
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.ray]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.ray, pytest.mark.slow]
 
 GREETER = '''"""A service that greets."""
 

@@ -57,6 +57,12 @@ def test_a_service_that_answers_tells_its_revision_and_its_cluster():
     assert (status.settled, status.cause) == (True, None)
 
 
+def test_an_application_that_takes_no_change_in_place_has_a_revision_too():
+    config = yaml.safe_dump({"applications": [{"name": "app", "args": {"settings": {"model": "/m", "revision": 4}}}]})
+    status = service_status(service({"app": {"status": "RUNNING"}}, config=config))
+    assert (status.revision, status.model) == (4, "/m")
+
+
 def test_a_service_whose_newest_wish_nobody_has_looked_at_yet_is_not_settled():
     assert not service_status(service({"app": {"status": "RUNNING"}}, observed=1)).settled
 

@@ -2,7 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Button } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { gpusHeld, own, phaseWord } from '../format';
-import type { IFinding, IModel } from '../tokens';
+import type { IFinding, IModel, Phase } from '../tokens';
 import { useChanges } from './hooks';
 
 interface IProps {
@@ -107,20 +107,19 @@ export function summary(model: IModel, trans: TranslationBundle): string {
 export function Heard({ model, trans }: IProps): React.ReactElement {
   const [words, setWords] = React.useState('');
   React.useEffect(() => {
-    let before = new Map<string, string>();
+    let before = new Map<string, Phase>();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const news: string[] = [];
     const changed = () => {
-      const now = new Map(
-        [...model.clusters.values(), ...model.services.values()].map(each => [
-          `${each.name}`,
-          phaseWord(each.phase, trans)
-        ])
-      );
+      // Translated only where it is told: there may be hundreds.
+      const now = new Map<string, Phase>();
+      model.clusters.forEach(each => now.set(`cluster/${each.name}`, each.phase));
+      model.services.forEach(each => now.set(`service/${each.name}`, each.phase));
       if (before.size) {
-        now.forEach((word, name) => {
-          if (before.get(name) !== word) {
-            news.push(trans.__('%1 is %2', name, word));
+        now.forEach((phase, key) => {
+          if (before.get(key) !== phase) {
+            const name = key.slice(key.indexOf('/') + 1);
+            news.push(trans.__('%1 is %2', name, phaseWord(phase, trans)));
           }
         });
       }
