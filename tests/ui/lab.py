@@ -129,14 +129,12 @@ class Lab:
         self.store.write_status("RayCluster", name, {"state": "suspended", "observedGeneration": 1})
 
     def want(self, name: str, workers: int) -> None:
-        """Another number of workers for a suspended cluster, as the command line and a supervisor write it."""
+        """Another number of workers for a suspended cluster, as the command line writes it; one change of its status."""
+        generation = self.store.read("RayCluster", name).resource["metadata"]["generation"]
+        self.store.write_status("RayCluster", name, {"state": "suspended", "observedGeneration": generation + 1})
         group = "/spec/workerGroupSpecs/0"
         fields = ("replicas", "minReplicas", "maxReplicas")
-        patched = self.store.patch(
-            "RayCluster", name, [{"op": "replace", "path": f"{group}/{field}", "value": workers} for field in fields]
-        )
-        generation = patched.resource["metadata"]["generation"]
-        self.store.write_status("RayCluster", name, {"state": "suspended", "observedGeneration": generation})
+        self.store.patch("RayCluster", name, [{"op": "replace", "path": f"{group}/{field}", "value": workers} for field in fields])
 
     def says(self, name: str, message: str) -> None:
         """The head of a cluster that is to run does not, with these words: one write."""

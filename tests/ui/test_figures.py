@@ -134,13 +134,12 @@ def test_200_clusters_are_painted_at_once_and_one_is_shown_anew_within_a_frame(
         after = busy()
         return {name: after[name] - before[name] for name in names}
 
-    lab.store.patch("RayCluster", "many-100", [{"op": "replace", "path": "/spec/suspend", "value": False}])
     idle, work = [], []
     for turn in range(UPDATES):
-        words = f"this is attempt {turn}"
+        workers = 2 + turn % 2
         idle.append(cost(lambda: None))
-        work.append(cost(lambda words=words: lab.says("many-100", words)))  # type: ignore[misc]
-        expect(panel.card("many-100")).to_contain_text(words)
+        work.append(cost(lambda workers=workers: lab.want("many-001", workers)))  # type: ignore[misc]
+        expect(panel.card("many-001")).to_contain_text(f"of {workers}")
     one = {name: statistics.median(each[name] for each in work) - statistics.median(each[name] for each in idle) for name in names}
     detail = ", ".join(f"{name.removesuffix('Duration').lower()} {one[name]:.1f}" for name in names[1:])
     figure(f"main thread for an update of one of {MANY}", one["TaskDuration"], "ms", "16 ms", one["TaskDuration"] <= 16, detail)
