@@ -1,10 +1,11 @@
 /**
  * What is asked and shown in dialogs.
  */
-import { Dialog, ReactWidget, showDialog } from '@jupyterlab/apputils';
+import { Dialog, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Widget } from '@lumino/widgets';
 import * as React from 'react';
+import { DialogBody } from './components/body';
 import { Findings } from './components/findings';
 import { NewClusterForm, type IDraft } from './components/form';
 import { type IRevisionDraft, Progress, PublishForm } from './components/publish';
@@ -110,7 +111,7 @@ export async function askScale(
   const { button } = await whileThere(
     {
       title: trans.__('Workers of %1', cluster.name),
-      body: ReactWidget.create(form),
+      body: new DialogBody(form),
       buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Scale') })],
       focusNodeSelector: 'input'
     },
@@ -130,7 +131,7 @@ export async function askNewCluster(
 ): Promise<INewCluster | null> {
   const { button } = await showDialog({
     title: trans.__('New cluster'),
-    body: ReactWidget.create(<NewClusterForm model={model} draft={draft} trans={trans} />),
+    body: new DialogBody(<NewClusterForm model={model} draft={draft} trans={trans} />),
     buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Create') })],
     focusNodeSelector: 'input[type="radio"]:checked'
   });
@@ -145,7 +146,7 @@ export async function askPublish(
 ): Promise<INewRevision | null> {
   const { button } = await showDialog({
     title: trans.__('Publish model'),
-    body: ReactWidget.create(<PublishForm model={model} draft={draft} trans={trans} />),
+    body: new DialogBody(<PublishForm model={model} draft={draft} trans={trans} />),
     buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Publish') })],
     focusNodeSelector: 'select'
   });
@@ -162,14 +163,14 @@ export async function showProgress(
 ): Promise<void> {
   await tell(
     model.publications.get(name)?.verb === 'rollback'
-      ? trans.__('Taking %1 back', name)
+      ? trans.__('Rolling %1 back', name)
       : trans.__('Publishing %1', name),
     <Progress model={model} name={name} insert={insert} copy={copy} trans={trans} />,
     trans
   );
 }
 
-/** Which revision to put in again, or null. */
+/** Which revision to roll back to, or null. */
 export async function askRevision(
   name: string,
   revisions: readonly IRevision[],
@@ -187,10 +188,10 @@ export async function askRevision(
   );
   const { button } = await showDialog({
     title: trans.__('Revisions of %1', name),
-    body: ReactWidget.create(list),
+    body: new DialogBody(list),
     buttons: [
       Dialog.cancelButton({ label: trans.__('Close') }),
-      ...(revisions.length > 1 ? [Dialog.okButton({ label: trans.__('Put In Again') })] : [])
+      ...(revisions.length > 1 ? [Dialog.okButton({ label: trans.__('Roll Back') })] : [])
     ],
     focusNodeSelector: 'input:checked'
   });
@@ -225,7 +226,7 @@ export async function showHelp(trans: TranslationBundle): Promise<void> {
       'Attach a notebook to it, and what you mark with @ray.remote runs there instead of in the notebook’s own kernel. The cell that attaches stays in the notebook, so that others can run it, too.'
     ),
     trans.__(
-      'Publish a model, and it answers requests at an address of its own. Each time that you publish is a revision; an earlier one can be put in again.'
+      'Publish a model, and it answers requests at an address of its own. Each time that you publish is a revision; you can roll back to an earlier one.'
     ),
     trans.__(
       'A cluster holds what it holds until you suspend or delete it. Suspending ends its processes and keeps the rest.'
@@ -257,7 +258,7 @@ async function tell(
 ): Promise<void> {
   await showDialog({
     title,
-    body: ReactWidget.create(body),
+    body: new DialogBody(body),
     buttons: [Dialog.okButton({ label: trans.__('Close') })]
   });
 }

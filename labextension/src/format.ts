@@ -112,7 +112,7 @@ export function traffic(traffic: ITraffic, trans: TranslationBundle): string {
       ? ''
       : trans._n('%2 of %1 replica', '%2 of %1 replicas', replicas_wanted, replicas),
     requests_per_s === null ? '' : trans.__('%1 req/s', few(requests_per_s)),
-    p95_ms === null ? '' : trans.__('p95 %1 ms', few(p95_ms))
+    p95_ms === null ? '' : trans.__('p95\u00a0%1\u00a0ms', few(p95_ms))
   ]
     .filter(Boolean)
     .join(' · ');

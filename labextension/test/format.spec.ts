@@ -59,7 +59,7 @@ test('of a service’s traffic what is not known is left out', () => {
     requests_per_s: 12.34,
     p95_ms: 8.26
   };
-  expect(traffic(known, trans)).toBe('1 of 2 replicas · 12 req/s · p95 8.3 ms');
+  expect(traffic(known, trans)).toBe('1 of 2 replicas · 12 req/s · p95\u00a08.3\u00a0ms');
   const unknown = { ...known, requests_per_s: null, p95_ms: null };
   expect(traffic({ ...unknown, replicas_wanted: 1 }, trans)).toBe('1 of 1 replica');
 });

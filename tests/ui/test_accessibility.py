@@ -31,7 +31,8 @@ def mixed(lab: Lab) -> Lab:
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK, CONTRAST])
-def test_axe_finds_nothing_wrong_in_the_panel_and_its_dialogs(mixed: Lab, panel: Panel, theme: str) -> None:
+def test_axe_finds_nothing_wrong_in_the_panel_and_its_dialogs(mixed: Lab, panel: Panel, faults: Faults, theme: str) -> None:
+    faults.expect("422 .*manifests")
     panel.open()
     expect(panel.cards).to_have_count(4)
     panel.theme(theme)
@@ -44,8 +45,16 @@ def test_axe_finds_nothing_wrong_in_the_panel_and_its_dialogs(mixed: Lab, panel:
         expect(panel.dialog).to_have_count(0)
     panel.node.get_by_role("button", name="New cluster…").click()
     expect(panel.dialog.get_by_text("Workers", exact=True)).to_be_visible()
+    panel.dialog.get_by_role("textbox", name="Name").fill("No such Name")
+    expect(panel.dialog.locator(".validationErrors, .jp-kuberay-Mistake")).to_have_count(2)
     found += axe.violations(panel.page, ".jp-Dialog-content")
     panel.page.keyboard.press("Escape")
+    expect(panel.dialog).to_have_count(0)
+    panel.node.get_by_role("button", name="Publish model…").last.click()
+    panel.dialog.get_by_text("More", exact=True).click()
+    found += axe.violations(panel.page, ".jp-Dialog-content")
+    panel.page.keyboard.press("Escape")
+    expect(panel.dialog).to_have_count(0)
     assert not found, axe.told(found)
 
 

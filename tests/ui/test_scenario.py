@@ -92,7 +92,7 @@ def test_from_nothing_to_a_model_that_was_taken_back(lab: Lab, panel: Panel, sho
 
     panel.more("greeter", "Revisions…")
     shot("revisions")
-    panel.dialog.get_by_role("button", name="Put In Again").click()
+    panel.dialog.get_by_role("button", name="Roll Back").click()
     expect(panel.dialog.get_by_text("greeter answers at")).to_be_visible(timeout=MINUTES_MS)
     panel.dialog.get_by_role("button", name="Close").click()
     expect(service.get_by_text("revision 1", exact=True)).to_be_visible(timeout=MINUTES_MS)

@@ -35,6 +35,15 @@ export function NewClusterForm({ model, draft, trans }: IProps): React.ReactElem
     model.profiles().then(setOffers, error => setProblem(told(error)));
   }, [model]);
 
+  const offered = React.useRef<HTMLFieldSetElement>(null);
+  // The dialog was given the focus before there was anything to choose.
+  React.useEffect(() => {
+    const dialog = offered.current?.closest('.jp-Dialog');
+    if (offers.length && dialog?.contains(document.activeElement)) {
+      offered.current?.querySelector<HTMLElement>('input:checked')?.focus();
+    }
+  }, [offers]);
+
   const change = (next: INewCluster) => {
     draft.value = next;
     setValue(next);
@@ -45,7 +54,7 @@ export function NewClusterForm({ model, draft, trans }: IProps): React.ReactElem
 
   return (
     <div className="jp-kuberay-New">
-      <fieldset className="jp-kuberay-Offers">
+      <fieldset className="jp-kuberay-Offers" ref={offered}>
         <legend>{trans.__('Profile')}</legend>
         {offers.map(each => (
           <label key={each.name} className="jp-kuberay-Offer">

@@ -1,5 +1,5 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { Button } from '@jupyterlab/ui-components';
+import { Button, HTMLSelect } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { elapsed, freeName, seconds } from '../format';
 import { Refusal } from '../rest';
@@ -58,55 +58,46 @@ export function PublishForm({ model, draft, trans }: IProps): React.ReactElement
 
   const chosen = found?.find(each => each.path === value.model);
   const there = model.services.get(value.name);
-  const number = (text: string) => (text === '' ? undefined : Number(text));
+  const unset = there ? trans.__('as before') : trans.__('as the code says');
+  const set = (field: 'model' | 'name' | 'app' | 'why') => (text: string) =>
+    change({ ...value, [field]: text });
   return (
     <div className="jp-kuberay-Form">
       {problem && <Mistake problem={problem} />}
-      <label htmlFor="jp-kuberay-model">{trans.__('Model')}</label>
-      <select
-        id="jp-kuberay-model"
-        className="jp-mod-styled"
-        value={other ? OTHER : value.model}
-        onChange={event => {
-          const next = found?.find(each => each.path === event.target.value);
-          setOther(!next);
-          change(next ? { ...value, ...taken(next) } : { ...value, model: '', metrics: {} });
-        }}
-      >
-        {found?.map(each => (
-          <option key={each.path} value={each.path}>
-            {title(each, trans)}
+      <Field name="model" label={trans.__('Model')}>
+        <HTMLSelect
+          id="jp-kuberay-model"
+          value={other ? OTHER : value.model}
+          onChange={event => {
+            const next = found?.find(each => each.path === event.target.value);
+            setOther(!next);
+            change(next ? { ...value, ...taken(next) } : { ...value, model: '', metrics: {} });
+          }}
+        >
+          {found?.map(each => (
+            <option key={each.path} value={each.path}>
+              {title(each, trans)}
+            </option>
+          ))}
+          <option value={OTHER}>
+            {found === null ? trans.__('Looking for models…') : trans.__('Another path or URI…')}
           </option>
-        ))}
-        <option value={OTHER}>
-          {found === null ? trans.__('Looking for models…') : trans.__('Another path or URI…')}
-        </option>
-      </select>
+        </HTMLSelect>
+      </Field>
       {other && (
-        <>
-          <label htmlFor="jp-kuberay-path">{trans.__('Path or URI')}</label>
-          <input
-            id="jp-kuberay-path"
-            className="jp-mod-styled"
-            spellCheck={false}
-            value={value.model ?? ''}
-            onChange={event => change({ ...value, model: event.target.value })}
-          />
-        </>
+        <Text
+          name="path"
+          label={trans.__('Path or URI')}
+          value={value.model}
+          change={set('model')}
+        />
       )}
       {chosen?.validated === false && (
         <div className="jp-kuberay-Mistake" role="status">
           {trans.__('It did not pass its validation.')}
         </div>
       )}
-      <label htmlFor="jp-kuberay-service">{trans.__('Name')}</label>
-      <input
-        id="jp-kuberay-service"
-        className="jp-mod-styled"
-        spellCheck={false}
-        value={value.name}
-        onChange={event => change({ ...value, name: event.target.value })}
-      />
+      <Text name="service" label={trans.__('Name')} value={value.name} change={set('name')} />
       <div className="jp-kuberay-Hint" role="status">
         {there
           ? trans.__(
@@ -115,44 +106,31 @@ export function PublishForm({ model, draft, trans }: IProps): React.ReactElement
             )
           : trans.__('A new service, on a cluster of its own.')}
       </div>
-      <label htmlFor="jp-kuberay-replicas">{trans.__('Replicas')}</label>
-      <input
-        id="jp-kuberay-replicas"
-        className="jp-mod-styled"
-        type="number"
+      <Count
+        name="replicas"
+        label={trans.__('Replicas')}
         min={1}
-        placeholder={there ? trans.__('as before') : trans.__('as the code says')}
-        value={value.replicas ?? ''}
-        onChange={event => change({ ...value, replicas: number(event.target.value) })}
+        placeholder={unset}
+        value={value.replicas}
+        change={replicas => change({ ...value, replicas })}
       />
-      <label htmlFor="jp-kuberay-gpus">{trans.__('GPUs a replica')}</label>
-      <input
-        id="jp-kuberay-gpus"
-        className="jp-mod-styled"
-        type="number"
+      <Count
+        name="gpus"
+        label={trans.__('GPUs a replica')}
         min={0}
         step="any"
-        placeholder={there ? trans.__('as before') : trans.__('as the code says')}
-        value={value.gpus ?? ''}
-        onChange={event => change({ ...value, gpus: number(event.target.value) })}
+        placeholder={unset}
+        value={value.gpus}
+        change={gpus => change({ ...value, gpus })}
       />
       <details className="jp-kuberay-Wide">
         <summary>{trans.__('More')}</summary>
         <div className="jp-kuberay-Form">
-          <label htmlFor="jp-kuberay-app">{trans.__('Application')}</label>
-          <input
-            id="jp-kuberay-app"
-            className="jp-mod-styled"
-            spellCheck={false}
-            value={value.app}
-            onChange={event => change({ ...value, app: event.target.value })}
-          />
+          <Text name="app" label={trans.__('Application')} value={value.app} change={set('app')} />
           {!there && (
-            <>
-              <label htmlFor="jp-kuberay-profile">{trans.__('Profile')}</label>
-              <select
+            <Field name="profile" label={trans.__('Profile')}>
+              <HTMLSelect
                 id="jp-kuberay-profile"
-                className="jp-mod-styled"
                 value={value.profile ?? ''}
                 onChange={event => change({ ...value, profile: event.target.value || undefined })}
               >
@@ -162,20 +140,82 @@ export function PublishForm({ model, draft, trans }: IProps): React.ReactElement
                     {each.title || each.name}
                   </option>
                 ))}
-              </select>
-            </>
+              </HTMLSelect>
+            </Field>
           )}
-          <label htmlFor="jp-kuberay-why">{trans.__('Why')}</label>
-          <input
-            id="jp-kuberay-why"
-            className="jp-mod-styled"
+          <Text
+            name="why"
+            label={trans.__('Why')}
             placeholder={trans.__('kept with the revision')}
-            value={value.why ?? ''}
-            onChange={event => change({ ...value, why: event.target.value })}
+            value={value.why}
+            change={set('why')}
           />
         </div>
       </details>
     </div>
+  );
+}
+
+/** A label, and beside it what it is about, which has the id `jp-kuberay-NAME`. */
+function Field(props: {
+  name: string;
+  label: string;
+  children: React.ReactNode;
+}): React.ReactElement {
+  return (
+    <>
+      <label htmlFor={`jp-kuberay-${props.name}`}>{props.label}</label>
+      {props.children}
+    </>
+  );
+}
+
+function Text(props: {
+  name: string;
+  label: string;
+  value: string | undefined;
+  change: (value: string) => void;
+  placeholder?: string;
+}): React.ReactElement {
+  const { name, label, value, change, placeholder } = props;
+  return (
+    <Field name={name} label={label}>
+      <input
+        id={`jp-kuberay-${name}`}
+        className="jp-mod-styled"
+        spellCheck={false}
+        placeholder={placeholder}
+        value={value ?? ''}
+        onChange={event => change(event.target.value)}
+      />
+    </Field>
+  );
+}
+
+/** A number, or nothing. */
+function Count(props: {
+  name: string;
+  label: string;
+  value: number | undefined;
+  change: (value: number | undefined) => void;
+  placeholder: string;
+  min: number;
+  step?: string;
+}): React.ReactElement {
+  const { name, label, value, change, ...more } = props;
+  return (
+    <Field name={name} label={label}>
+      <input
+        id={`jp-kuberay-${name}`}
+        className="jp-mod-styled"
+        type="number"
+        value={value ?? ''}
+        onChange={event =>
+          change(event.target.value === '' ? undefined : Number(event.target.value))
+        }
+        {...more}
+      />
+    </Field>
   );
 }
 
