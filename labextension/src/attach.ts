@@ -73,13 +73,18 @@ async function hasKernel(context: ISessionContext, trans: TranslationBundle): Pr
     const { button } = await showDialog({
       title: trans.__('The kernel is dead'),
       body: trans.__('Nothing can be attached before it runs again.'),
-      buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Restart and Attach') })]
+      buttons: [
+        Dialog.cancelButton(),
+        Dialog.okButton({ label: trans.__('Start Again and Attach') })
+      ]
     });
     if (!button.accept) {
       return false;
     }
-    await context.restartKernel();
-    return true;
+    // The server has forgotten a dead kernel and its session, so that it cannot be restarted: others take their place.
+    const { name } = kernel;
+    await context.shutdown();
+    return (await context.changeKernel({ name })) !== null;
   }
   return !(await context.startKernel()) && !!context.session?.kernel;
 }

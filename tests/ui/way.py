@@ -70,23 +70,34 @@ class Way:
     def is_ready(self) -> None:
         expect(self.card.locator(".jp-kuberay-Word")).to_have_text("Ready", timeout=MINUTES_MS)
 
-    def attach(self) -> None:
+    def open_notebook(self) -> None:
+        """A new one, with a kernel that is told to be attached to nothing."""
         self.page.locator('.jp-LauncherCard[data-category="Notebook"]').first.click()
         expect(self.notebook.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle", timeout=MINUTES_MS)
         expect(self.toolbar).to_contain_text("not attached", timeout=60_000)
+
+    def press_attach(self) -> None:
         self.card.get_by_role("button", name="Attach").click()
+
+    def attach(self) -> None:
+        self.open_notebook()
+        self.press_attach()
         expect(self.toolbar).to_contain_text(f"Ray: {self.name}", timeout=MINUTES_MS)
         expect(self.notebook.locator(".jp-CodeCell").first).to_contain_text(f"%kuberay attach {self.name}")
         expect(self.card).to_contain_text("Attached: Untitled.ipynb")
         self.shot("attached")
 
-    def run_a_task(self) -> None:
+    def type(self, code: str) -> Locator:
+        """Run it in the last cell, which is told; another comes below it."""
         cells = self.notebook.locator(".jp-CodeCell")
-        # Running the last one puts another below it.
         cell = cells.nth(cells.count() - 1)
         cell.locator(".cm-content").click()
-        self.page.keyboard.insert_text(TASK)
+        self.page.keyboard.insert_text(code)
         self.page.keyboard.press("Shift+Enter")
+        return cell
+
+    def run_a_task(self) -> None:
+        cell = self.type(TASK)
         expect(cell.locator(".jp-OutputArea")).to_contain_text(re.compile(r"on GPU \['?\d"), timeout=MINUTES_MS)
         self.shot("task")
 
