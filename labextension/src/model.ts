@@ -9,6 +9,7 @@
  */
 import { type ISignal, Signal } from '@lumino/signaling';
 import type { IDisposable } from '@lumino/disposable';
+import { Losses } from './losses';
 import { Requests } from './requests';
 import { type IRest, Refusal } from './rest';
 import { Starts } from './starts';
@@ -196,9 +197,7 @@ export class Model extends Requests implements IModel, IDisposable {
     this.user = told.user;
     if (told.synced || !this.synced) {
       // What was known stays until all is known again.
-      told.clusters.forEach(each =>
-        this.starts.see(this.clusters.get(each.name), each, this.now())
-      );
+      told.clusters.forEach(each => this._see(each));
       this.clusters = merged(this.clusters, told.clusters);
       this.services = merged(this.services, told.services);
       this.jobs = merged(this.jobs, told.jobs);
@@ -269,7 +268,7 @@ export class Model extends Requests implements IModel, IDisposable {
     switch (change.type) {
       case 'status':
         if (change.kind === 'cluster') {
-          this.starts.see(this.clusters.get(change.name), change.status, this.now());
+          this._see(change.status);
           this.clusters = withOne(this.clusters, change.status);
         } else if (change.kind === 'service') {
           this.services = withOne(this.services, change.status);
@@ -280,6 +279,7 @@ export class Model extends Requests implements IModel, IDisposable {
       case 'gone':
         if (change.kind === 'cluster') {
           this.starts.forget(change.name);
+          this._losses.forget(change.name);
           this.clusters = without(this.clusters, change.name);
           this.usage = without(this.usage, change.name);
         } else if (change.kind === 'service') {
@@ -340,10 +340,21 @@ export class Model extends Requests implements IModel, IDisposable {
     return this.starts.began(cluster);
   }
 
+  lost(cluster: string): readonly string[] {
+    return this._losses.of(cluster);
+  }
+
+  /** Before it takes the place of what was known. */
+  private _see(cluster: ICluster): void {
+    const before = this.clusters.get(cluster.name);
+    this.starts.see(before, cluster, this.now());
+    this._losses.see(before, cluster);
+  }
+
   /** Show at once what an answer tells; the event says the same a moment later. */
   protected override took(status: ICluster): void {
     if (this.synced) {
-      this.starts.see(this.clusters.get(status.name), status, this.now());
+      this._see(status);
       this.clusters = withOne(this.clusters, status);
       this._changed.emit();
     }
@@ -358,6 +369,7 @@ export class Model extends Requests implements IModel, IDisposable {
     }
   }
 
+  private _losses = new Losses();
   private _changed = new Signal<this, void>(this);
   private _disposed = false;
   private _shown: IShown | null = null;

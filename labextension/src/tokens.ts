@@ -247,6 +247,8 @@ export interface IModel {
   usual(profile: string): number | null;
   /** When a cluster began to come up, in ms of the epoch; null where it does not. */
   began(cluster: string): number | null;
+  /** The nodes of a cluster that were there and went, until it is whole again. */
+  lost(cluster: string): readonly string[];
   /** Ask for everything anew. */
   refresh(): Promise<void>;
 

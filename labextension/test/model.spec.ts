@@ -1,26 +1,10 @@
 import { Model, type Change, type IEvent } from '../src/model';
 import { type IRest, Refusal } from '../src/rest';
 import type { ICluster } from '../src/tokens';
+import { cluster as anyCluster } from './clusters';
 
-function cluster(name: string, phase: ICluster['phase'] = 'Ready'): ICluster {
-  return {
-    name,
-    phase,
-    user: 'ada',
-    profile: 'gpu',
-    created: '2026-01-01T00:00:00Z',
-    cause: null,
-    notes: [],
-    foreign: false,
-    ready: { gpu: 1 },
-    wanted: { gpu: 1 },
-    gpus: 1,
-    simulated_gpus: false,
-    ray_version: '2.58.0',
-    nodes: [],
-    owner: ''
-  };
-}
+const cluster = (name: string, phase: ICluster['phase'] = 'Ready'): ICluster =>
+  anyCluster({ name, phase });
 
 /** A server that answers with what it is told to, and remembers what it was asked. */
 class Server implements IRest {

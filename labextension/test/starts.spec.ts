@@ -1,28 +1,12 @@
 import { Starts, type StartTimes } from '../src/starts';
 import type { ICluster } from '../src/tokens';
+import { cluster as anyCluster } from './clusters';
 
-const MADE = Date.parse('2026-01-01T00:00:00Z');
+const CREATED = '2026-01-01T00:00:00Z';
+const MADE = Date.parse(CREATED);
 
-function cluster(phase: ICluster['phase'], more: Partial<ICluster> = {}): ICluster {
-  return {
-    name: 'one',
-    phase,
-    user: 'ada',
-    profile: 'gpu',
-    created: new Date(MADE).toISOString(),
-    cause: null,
-    notes: [],
-    foreign: false,
-    ready: {},
-    wanted: {},
-    gpus: 0,
-    simulated_gpus: false,
-    ray_version: '',
-    nodes: [],
-    owner: '',
-    ...more
-  };
-}
+const cluster = (phase: ICluster['phase'], more: Partial<ICluster> = {}): ICluster =>
+  anyCluster({ phase, created: CREATED, ...more });
 
 /** A cluster goes through `phases`, ten seconds between them. */
 function lives(starts: Starts, phases: readonly ICluster['phase'][], more = {}): void {

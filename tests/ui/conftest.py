@@ -6,7 +6,6 @@ tells a number for the table in the end.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -18,9 +17,9 @@ from . import figures
 from .browser import ARTIFACTS, Faults, context, launched
 from .figures import Figure
 from .lab import Lab, running
-from .panel import DARK, LIGHT, Panel
+from .panel import Panel
+from .shots import Shot, shots
 
-Shot = Callable[[str], None]
 _REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 
@@ -105,18 +104,7 @@ def panel(lab: Lab, page: Page) -> Panel:
 @pytest.fixture
 def shot(page: Page) -> Shot:
     """Takes a picture of the page as it is now, in light and in dark: artefacts/steps/NN-name-light.png and -dark.png."""
-    numbers, panel = itertools.count(1), Panel(page)
-    folder = ARTIFACTS / "steps"
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def take(name: str) -> None:
-        number = next(numbers)
-        # Light last: the next step goes on in it.
-        for word, theme in (("dark", DARK), ("light", LIGHT)):
-            panel.theme(theme)
-            page.screenshot(path=folder / f"{number:02}-{name}-{word}.png", animations="disabled")
-
-    return take
+    return shots(page, ARTIFACTS / "steps")
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from playwright.sync_api import expect
 from jupyter_kuberay.backends.local.processes import marked
 
 from .browser import Faults
-from .conftest import Shot
 from .lab import Lab
 from .panel import Panel
+from .shots import Shot
 from .way import MINUTES_MS, Way
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.ray, pytest.mark.slow]
@@ -50,7 +50,7 @@ def test_from_nothing_to_a_model_that_was_taken_back(lab: Lab, panel: Panel, sho
     assert kept is not None
     for pid in marked(f"{kept.uid}/{worker}"):
         os.kill(pid, signal.SIGKILL)
-    way.see_named(worker)
+    way.see_named(worker, "killed by SIGKILL")
     way.scale(2)
     way.run_a_task()
 
@@ -103,8 +103,7 @@ def test_from_nothing_to_a_model_that_was_taken_back(lab: Lab, panel: Panel, sho
     expect(panel.dialog).to_contain_text("Untitled.ipynb is attached and loses its objects.")
     shot("delete")
     panel.dialog.get_by_role("button", name="Delete").click()
-    expect(way.card).to_have_count(0, timeout=MINUTES_MS)
-    expect(way.toolbar.get_by_role("button")).to_have_attribute("title", "The cluster is gone.", timeout=60_000)
+    way.is_gone()
     panel.more("greeter", "Unpublish…")
     panel.dialog.get_by_role("button", name="Unpublish").click()
     expect(service).to_have_count(0, timeout=MINUTES_MS)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from playwright.sync_api import Locator, Page, expect
 
 from .panel import Panel
+from .shots import Shot
 
-Shot = Callable[[str], None]
 # A busy machine with two processors takes its time.
 MINUTES_MS = 240_000
 TASK = """import ray
@@ -101,10 +100,10 @@ class Way:
         expect(cell.locator(".jp-OutputArea")).to_contain_text(re.compile(r"on GPU \['?\d"), timeout=MINUTES_MS)
         self.shot("task")
 
-    def see_named(self, worker: str) -> None:
-        """``worker`` was killed."""
+    def see_named(self, worker: str, words: str) -> None:
+        """``worker`` was killed, which is told in ``words``."""
         expect(self.card).to_contain_text(worker, timeout=MINUTES_MS)
-        expect(self.card.locator(".jp-kuberay-Cause")).to_contain_text("killed by SIGKILL")
+        expect(self.card).to_contain_text(words)
         self.shot("worker-killed")
 
     def scale(self, workers: int) -> None:
@@ -119,3 +118,8 @@ class Way:
         expect(self.card.locator(".jp-kuberay-Count")).to_have_text(f"{workers} of {workers}", timeout=MINUTES_MS)
         self.is_ready()
         self.shot("scaled")
+
+    def is_gone(self) -> None:
+        """It was deleted, and the notebook says so."""
+        expect(self.card).to_have_count(0, timeout=MINUTES_MS)
+        expect(self.toolbar.get_by_role("button")).to_have_attribute("title", "The cluster is gone.", timeout=60_000)

@@ -60,6 +60,7 @@ export function Clusters(props: ICardsProps): React.ReactElement {
           usage={model.usage.get(cluster.name)}
           began={model.began(cluster.name)}
           usual={model.usual(cluster.profile)}
+          lost={model.lost(cluster.name)}
           notebooks={attachments?.on(cluster.name).join(', ') ?? ''}
           actions={actions}
           follow={follow}
@@ -75,6 +76,8 @@ interface ICardProps {
   readonly usage: IUsage | undefined;
   readonly began: number | null;
   readonly usual: number | null;
+  /** The nodes that went and are missed. */
+  readonly lost: readonly string[];
   /** The notebooks that are attached, in words. */
   readonly notebooks: string;
   readonly actions: IActions;
@@ -82,12 +85,12 @@ interface ICardProps {
   readonly trans: TranslationBundle;
 }
 
-/** Of the nodes that do not run, so many are named. */
+/** Of the nodes that are gone, and of those that do not run, so many are named. */
 const MOST_NAMED = 5;
 
 /** Shown anew only when this cluster changed. */
 const ClusterCard = React.memo(function ClusterCard(props: ICardProps): React.ReactElement {
-  const { cluster, usage, notebooks, actions, follow, trans } = props;
+  const { cluster, usage, lost, notebooks, actions, follow, trans } = props;
   const { name, phase } = cluster;
   const usable = phase === 'Ready' || phase === 'Degraded';
   const buttons = (
@@ -125,6 +128,11 @@ const ClusterCard = React.memo(function ClusterCard(props: ICardProps): React.Re
           <span className="jp-kuberay-Count">
             {trans.__('%1 of %2', group.ready, group.wanted)}
           </span>
+        </div>
+      ))}
+      {lost.slice(0, MOST_NAMED).map(node => (
+        <div className="jp-kuberay-Note" key={node}>
+          {trans.__('%1 is gone', node)}
         </div>
       ))}
       {phase === 'Degraded' &&
