@@ -17,6 +17,8 @@ def shots(page: Page, folder: Path) -> Shot:
     """Takes a picture of the page as it is now: NN-name-light.png and NN-name-dark.png in ``folder``."""
     numbers, panel = itertools.count(1), Panel(page)
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.glob("*.png"):
+        earlier.unlink()
 
     def take(name: str) -> None:
         number = next(numbers)

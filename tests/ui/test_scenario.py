@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from jupyter_kuberay.backends.local.processes import marked
 
-from .browser import Faults
+from . import pictures
+from .browser import ARTIFACTS, Faults
 from .lab import Lab
 from .panel import Panel
 from .shots import Shot
@@ -108,3 +110,5 @@ def test_from_nothing_to_a_model_that_was_taken_back(lab: Lab, panel: Panel, sho
     panel.dialog.get_by_role("button", name="Unpublish").click()
     expect(service).to_have_count(0, timeout=MINUTES_MS)
     shot("all-gone")
+    if pictures.FOLDER:
+        pictures.keep(ARTIFACTS / "steps", Path(pictures.FOLDER))
