@@ -44,9 +44,11 @@ ON_KUBERNETES = JUPYTER_KUBERAY_TEST_BACKEND=kuberay $(BIN)/python -m tests.test
   $(BIN)/python -m pytest tests/contract tests/kubernetes
 
 test-kubernetes: setup  ## contract and faults on a Kubernetes: the testbed, or yours with JUPYTER_KUBERAY_TEST_CLUSTER=current
+	-@tools/browser.sh
 	@$(ON_KUBERNETES) -m "not slow" $(TESTS)
 
 test-kubernetes-all: setup  ## the same, with the faults that take minutes
+	-@tools/browser.sh
 	@$(ON_KUBERNETES) $(TESTS)
 
 demo-kubernetes: environment  ## the demo against Kubernetes, on the testbed, with an image that has torch (6 GB, made once)
@@ -67,7 +69,7 @@ test-panel: setup  ## the types, style and model of JupyterLab's half
 
 test-ui: setup  ## JupyterLab in a real browser, which is installed where it is missing
 	@tools/browser.sh
-	$(BIN)/python -m pytest tests/ui -m "not slow" $(TESTS)
+	$(BIN)/python -m pytest tests/ui -n 2 --dist loadgroup $(TESTS)
 
 pictures: setup  ## the README's pictures of the panel, made anew by the test of the whole way
 	@tools/browser.sh

@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, P
 ARTIFACTS = Path(os.environ.get("JUPYTER_KUBERAY_TEST_ARTIFACTS") or Path(__file__).parent / ".artifacts")
 CHROMIUM = os.environ.get("JUPYTER_KUBERAY_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+# Where each page was, action by action, for `playwright show-trace`: a third more time for each.
+TRACES = bool(os.environ.get("JUPYTER_KUBERAY_TEST_TRACES"))
 OURS = re.compile(r"jupyter-kuberay|kuberay", re.IGNORECASE)
 
 
@@ -51,7 +53,7 @@ class Faults:
 
 @contextmanager
 def context(browser: Browser, name: str, failed: Any, **options: Any) -> Iterator[BrowserContext]:
-    """A context of which a trace and pictures are kept when ``failed()`` says that its test failed.
+    """A context of which pictures, and with JUPYTER_KUBERAY_TEST_TRACES a trace, are kept when ``failed()`` says that its test failed.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ def context(browser: Browser, name: str, failed: Any, **options: Any) -> Iterato
         Of the files in the artefacts.
     """
     made = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="no-preference", **options)
-    made.tracing.start(screenshots=True, snapshots=True)
+    if TRACES:
+        made.tracing.start(screenshots=True, snapshots=True)
     try:
         yield made
     finally:
@@ -67,7 +70,6 @@ def context(browser: Browser, name: str, failed: Any, **options: Any) -> Iterato
             ARTIFACTS.mkdir(parents=True, exist_ok=True)
             for number, page in enumerate(made.pages):
                 page.screenshot(path=ARTIFACTS / f"{name}-{number}.png")
-            made.tracing.stop(path=ARTIFACTS / f"{name}.zip")
-        else:
-            made.tracing.stop()
+            if TRACES:
+                made.tracing.stop(path=ARTIFACTS / f"{name}.zip")
         made.close()

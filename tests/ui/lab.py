@@ -37,8 +37,8 @@ _OURS = ("JUPYTERHUB_USER", "JUPYTER_KUBERAY_CLUSTER", "JUPYTER_KUBERAY_BACKEND"
 class Lab:
     """A running one; ``home`` holds all that it keeps."""
 
-    def __init__(self, home: Path, environment: Mapping[str, str], options: Iterable[str] = ()) -> None:
-        self.home, self.port = home, _free_port()
+    def __init__(self, home: Path, environment: Mapping[str, str], options: Iterable[str] = (), app: str = "lab") -> None:
+        self.home, self.port, self.app = home, _free_port(), app
         self.store = Store(home / "k")
         self._options = [*options]
         self._environment = {
@@ -76,16 +76,9 @@ class Lab:
         options = [f"--port={self.port}", f"--ServerApp.root_dir={self.home / 'work'}", "--ServerApp.port_retries=0", *self._options]
         if os.geteuid() == 0:
             options.append("--allow-root")
-        command = [
-            sys.executable,
-            "-m",
-            "jupyter",
-            "lab",
-            "--no-browser",
-            "--ip=127.0.0.1",
-            "--LabApp.expose_app_in_browser=True",
-            *options,
-        ]
+        # Its application is to be found in the page, for what has no button.
+        exposed = "--LabApp.expose_app_in_browser=True"
+        command = [sys.executable, "-m", "jupyter", self.app, "--no-browser", "--ip=127.0.0.1", exposed, *options]
         with (self.home / "log").open("a") as log:
             self._process = subprocess.Popen(
                 command, env=self._environment, cwd=self.home, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
@@ -173,6 +166,7 @@ def running(
     config: str = "",
     settings: Mapping[str, Any] | None = None,
     options: Iterable[str] = (),
+    app: str = "lab",
 ) -> Iterator[Lab]:
     """A JupyterLab with folders of its own; nothing is left of it, or of its clusters.
 
@@ -182,6 +176,8 @@ def running(
         The text of its ``jupyter_kuberay_config.py``.
     settings
         JupyterLab's settings beside `SETTINGS`, by plugin.
+    app
+        "lab", or "notebook" for Notebook 7.
     """
     home = Path(tempfile.mkdtemp(prefix="jku", dir="/tmp"))  # short: Ray's sockets lie below it
     labconfig = home / "config" / "labconfig"
@@ -189,7 +185,7 @@ def running(
     (labconfig / "default_setting_overrides.json").write_text(json.dumps({**SETTINGS, **(settings or {})}))
     if config:
         (home / "config" / "jupyter_kuberay_config.py").write_text(config)
-    lab = Lab(home, environment or {}, options)
+    lab = Lab(home, environment or {}, options, app)
     try:
         lab.start()
         yield lab

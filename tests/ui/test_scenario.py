@@ -18,7 +18,7 @@ from .panel import Panel
 from .shots import Shot
 from .way import MINUTES_MS, Way
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.ray]
 
 GREETER = '''"""A service that greets."""
 
