@@ -75,6 +75,7 @@ def test_from_nothing_to_a_scaled_cluster_with_a_notebook_on_it(lab: Lab, page: 
         way = Way(panel, "training", shots(page, ARTIFACTS / "steps-kubernetes"))
         way.new_cluster("Workers with one GPU each")
         way.wait()
+        way.open_dashboard()
         way.attach()
         way.run_a_task()
 

@@ -43,6 +43,7 @@ def test_from_nothing_to_a_model_that_was_taken_back(lab: Lab, panel: Panel, sho
     way = Way(panel, "training", shot)
     way.new_cluster("Workers with one GPU each")
     way.wait()
+    way.open_dashboard()
     expect(way.card).to_contain_text("GPUs are simulated")
     way.attach()
     way.run_a_task()

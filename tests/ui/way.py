@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -18,6 +19,15 @@ def where():
     return f"on GPU {ray.get_gpu_ids()}"
 
 print(ray.get(where.remote()))"""
+
+# What a page gets when it asks with the user's cookies for what is at an address, to read it or to change something.
+ASKS = """async address => {
+  const get = { credentials: 'include' };
+  const post = { ...get, method: 'POST', mode: 'no-cors', body: '{"type": "notebook"}' };
+  const read = await fetch(address, get).then(answer => answer.text(), error => `${error.name}`);
+  const written = await fetch(address, post).then(answer => answer.type, error => `${error.name}`);
+  return [read, written];
+}"""
 
 
 class Way:
@@ -99,6 +109,23 @@ class Way:
         cell = self.type(TASK)
         expect(cell.locator(".jp-OutputArea")).to_contain_text(re.compile(r"on GPU \['?\d"), timeout=MINUTES_MS)
         self.shot("task")
+
+    def open_dashboard(self) -> None:
+        """Ray's own page in another tab, and what it would find of Jupyter's: nothing."""
+        with self.page.context.expect_page() as opened:
+            self.panel.more(self.name, "Ray's Dashboard")
+        dashboard = opened.value
+        expect(dashboard).to_have_title("Ray Dashboard", timeout=60_000)
+        expect(dashboard.get_by_text("Jobs").first).to_be_visible(timeout=60_000)
+        own, jupyter = (urlsplit(page.url) for page in (dashboard, self.page))
+        assert own.netloc != jupyter.netloc and own.hostname != jupyter.hostname
+        assert dashboard.evaluate("document.cookie") == "" and dashboard.evaluate("window.opener") is None
+        contents = f"{jupyter.scheme}://{jupyter.netloc}/api/contents"
+        listed = "() => jupyterapp.serviceManager.contents.get('').then(folder => folder.content.map(each => each.name))"
+        before = self.page.evaluate(listed)
+        assert dashboard.evaluate(ASKS, contents) == ["TypeError", "opaque"], "it reads what is Jupyter's"
+        assert self.page.evaluate(listed) == before, "it changed something of Jupyter's"
+        dashboard.close()
 
     def see_named(self, worker: str, words: str) -> None:
         """``worker`` was killed, which is told in ``words``."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
 
 from jupyter_kuberay.doctor import Finding
-from jupyter_kuberay.fields import Count, Json, ServiceName, Spec, matching
+from jupyter_kuberay.fields import Count, JobName, Json, ServiceName, Spec, matching
 from jupyter_kuberay.observation import Usage
 from jupyter_kuberay.profiles import Limits, Request
 from jupyter_kuberay.revision import Revision
@@ -22,6 +22,7 @@ __all__ = [
     "JobStatus",
     "Model",
     "NewCluster",
+    "NewJob",
     "NewRevision",
     "Offer",
     "Preview",
@@ -74,6 +75,19 @@ class NewRevision(Spec):
     workers: Annotated[Count | None, Field(description="Of a new service's cluster; default: the profile's.")] = None
     why: Annotated[str, Field(max_length=2000, description="Kept with the revision.")] = ""
     metrics: dict[str, FiniteFloat] = Field(default={}, description="Likewise.")
+
+
+class NewJob(Spec):
+    """A command that is to run on a cluster that is there, or on one of its own, which goes when it ends."""
+
+    name: JobName
+    entrypoint: Annotated[str, Field(min_length=1, max_length=20_000, description="A shell command, such as 'python train.py'.")]
+    cluster: Annotated[str, Field(max_length=63, description="Which one that is there; default: one of its own.")] = ""
+    profile: Annotated[str, Field(max_length=63, description="What its own is made from; default: the administrator's.")] = ""
+    workers: Annotated[Count | None, Field(description="Of its own; default: the profile's.")] = None
+    time_limit: Annotated[PositiveInt | None, Field(description="Seconds until it is stopped as failed.")] = None
+    retries: Annotated[Count, Field(description="How often it is tried again, each time on a new cluster of its own.")] = 0
+    runtime_env: Json = Field(default={}, description="Ray's runtime environment.")
 
 
 class Rollback(Spec):

@@ -27,7 +27,7 @@ from jupyter_kuberay.observation import Bundle, Json, Kind, Observation
 from jupyter_kuberay.publishing import Published
 from jupyter_kuberay.rollout import Progress
 from jupyter_kuberay.service import terms
-from jupyter_kuberay.spec import ClusterSpec
+from jupyter_kuberay.spec import ClusterSpec, JobSpec
 from jupyter_kuberay.status import ClusterStatus, JobStatus, ServiceStatus, cluster_status, job_status, service_status
 
 _LONGEST_TAIL = 10_000
@@ -243,6 +243,23 @@ class Rest:
 
     async def jobs(self) -> list[JobStatus]:
         return await self._all(Kind.JOB)
+
+    async def submit(self, body: Json) -> JobStatus:
+        asked = bodies.NewJob(**body)
+        user = await self._who()
+        if asked.cluster and (asked.profile or asked.workers is not None):
+            raise InvalidSpec(
+                f"Job {asked.name!r} names cluster {asked.cluster!r} and what a cluster of its own is made from.", "Leave one of them out."
+            )
+        if asked.cluster:
+            await self._seen(asked.cluster, Kind.CLUSTER)
+            cluster: str | ClusterSpec = asked.cluster
+        else:
+            request = self._client.request
+            cluster = await asyncio.to_thread(lambda: self._client.spec(request(asked.name, asked.profile, workers=asked.workers)))
+        said = {name: getattr(asked, name) for name in ("name", "entrypoint", "time_limit", "retries", "runtime_env")}
+        seen = await self._client.backend.create(manifest.job_bundle(JobSpec(cluster=cluster, user=user, **said)))
+        return job_status(seen, self._client.backend.now())
 
     async def job(self, name: str) -> JobStatus:
         return job_status(await self._seen(name, Kind.JOB), self._client.backend.now())

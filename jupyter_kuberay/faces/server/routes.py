@@ -80,6 +80,7 @@ OPERATIONS = (
     Operation("post", "/services/{name}/try", "try_service", "Send it a request.", body="Question", answer="Reply"),
     Operation("get", "/models", "models", "Models that runs have left below the server's root.", answer="Model[]"),
     Operation("get", "/jobs", "jobs", "All jobs of this user.", answer="JobStatus[]"),
+    Operation("post", "/jobs", "submit", "Run a command on a cluster.", body="NewJob", answer="JobStatus", status=201),
     Operation("get", "/jobs/{name}", "job", "A job as it is now.", answer="JobStatus"),
     Operation("delete", "/jobs/{name}", "delete_job", "Delete a job.", status=202, answer="Begun"),
     Operation("get", "/jobs/{name}/logs", "job_log", "Lines of what a job printed.", query=_LOG[1:], lines="text/plain"),

@@ -100,6 +100,38 @@ def test_scaling_is_asked_for_and_refused_beyond_the_profile(server: Server, asl
     assert server.client.get(f"/clusters/{asleep}").json()["wanted"] == {"workers": 2}
 
 
+def test_a_job_runs_on_a_cluster_that_is_there_and_says_what_it_printed(server: Server, alice: Said) -> None:
+    asked = {"name": "counts", "entrypoint": "python -c 'print(6 * 7)'", "cluster": NAME}
+    made = server.client.post("/jobs", json=asked)
+    assert made.status_code == 201 and (made.json()["name"], made.json()["cluster"]) == ("counts", NAME), made.text
+    assert server.client.post("/jobs", json=asked).json()["kind"] == "Conflict"
+    deadline = time.monotonic() + 90
+    while server.client.get("/jobs/counts").json()["phase"] not in ("Succeeded", "Failed"):
+        assert time.monotonic() < deadline, server.client.get("/jobs/counts").text
+        time.sleep(0.2)
+    assert server.client.get("/jobs/counts").json()["phase"] == "Succeeded"
+    with server.client.stream("GET", "/jobs/counts/logs") as answer:
+        assert "42" in list(answer.iter_lines())
+    assert server.client.delete("/jobs/counts").json() == {"name": "counts", "kind": "job"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "kind"),
+    [
+        ({"cluster": "nobodys"}, 404, "NotFound"),
+        ({"cluster": NAME, "workers": 1}, 422, "InvalidSpec"),
+        ({"profile": "none-such"}, 404, "NotFound"),
+        ({"workers": 9}, 422, "LimitExceeded"),
+        ({"entrypoint": ""}, 422, "InvalidSpec"),
+        ({"retries": 1, "cluster": NAME}, 422, "InvalidSpec"),
+    ],
+)
+def test_a_job_that_cannot_be_is_refused(server: Server, alice: Said, asked: dict[str, object], status: int, kind: str) -> None:
+    refused = server.client.post("/jobs", json={"name": "not-run", "entrypoint": "true", **asked})
+    assert (refused.status_code, refused.json()["kind"]) == (status, kind) and refused.json()["hint"], refused.text
+    assert server.client.get("/jobs/not-run").status_code == 404
+
+
 def test_doctor_finds_nothing_bad_here(server: Server) -> None:
     found = server.client.get("/doctor").json()
     assert found and not [one for one in found if one["level"] == "bad"]
@@ -228,6 +260,8 @@ def test_what_is_another_users_is_not_there(kuberay: CommandLine, server: Server
             for method, rest in (("get", ""), ("delete", ""), ("post", "/suspend"), ("get", "/logs"), ("get", "/manifest")):
                 answer = server.client.request(method, f"/clusters/bobs{rest}")
                 assert (answer.status_code, answer.json()["kind"]) == (404, "NotFound")
+            job = {"name": "runs-on-bobs", "entrypoint": "true", "cluster": "bobs"}
+            assert server.client.post("/jobs", json=job).json()["kind"] == "NotFound"
         finally:
             bobs.client.delete("/clusters/bobs")
             _until_gone(bobs, "bobs")
