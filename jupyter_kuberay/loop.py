@@ -62,11 +62,22 @@ class BackgroundLoop:
         result: concurrent.futures.Future[T] = concurrent.futures.Future()
         tasks: list[asyncio.Task[T]] = []
         context = contextvars.copy_context()
+        # Nothing that this thread holds may be what the loop's thread waits for. Python's own conditions are: an
+        # interrupt in the middle of one leaves it locked, and then the loop stands still for ever. Of this one here
+        # the loop only lets go.
+        gate = threading.Lock()
+        gate.acquire()
+        over: list[bool] = []
 
         def begin() -> None:
             task = self._loop.create_task(coroutine, context=context)
             tasks.append(task)
-            task.add_done_callback(lambda ended: _hand_over(ended, result))
+            task.add_done_callback(end)
+
+        def end(task: asyncio.Task[T]) -> None:
+            _hand_over(task, result)
+            over.append(True)
+            gate.release()
 
         def cancel() -> None:
             for task in tasks:
@@ -77,13 +88,13 @@ class BackgroundLoop:
             self._loop.call_soon_threadsafe(begin)
             # A signal that comes just before Python blocks, or to another thread, does not end a wait: a wait without
             # an end would answer Ctrl-C only when the coroutine is done.
-            while not concurrent.futures.wait([result], timeout=_SIGNAL_SECONDS).done:
+            while not gate.acquire(timeout=_SIGNAL_SECONDS):
                 pass
             return result.result()
         except BaseException:
-            if not result.done():
+            if not over:
                 self._loop.call_soon_threadsafe(cancel)
-                concurrent.futures.wait([result], timeout=CANCEL_SECONDS)
+                gate.acquire(timeout=CANCEL_SECONDS)
             raise
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:

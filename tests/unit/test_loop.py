@@ -1,16 +1,21 @@
 """Synchronous code over the one background loop, in a process that may have a loop of its own."""
 
 import asyncio
+import concurrent.futures._base
 import contextvars
 import itertools
 import signal
+import sys
 import threading
-from types import SimpleNamespace
+from contextlib import suppress
+from types import FrameType, SimpleNamespace
 
 import pytest
 
 from jupyter_kuberay import loop
 from jupyter_kuberay.loop import background_loop, run_sync
+
+SLOW_TO_LET_GO = (threading.__file__, concurrent.futures._base.__file__)
 
 
 async def in_which_thread() -> str:
@@ -91,6 +96,23 @@ def test_ctrl_c_that_does_not_wake_the_waiting_thread_is_noticed_all_the_same():
     with pytest.raises(KeyboardInterrupt):
         run_sync(waits())
     assert events == ["cancelled"]
+
+
+def test_ctrl_c_amid_one_of_pythons_locks_does_not_stop_the_loop():
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        # Where Python's own code has just taken a lock, and its caller has not yet seen to letting go of it.
+        if event == "return" and frame.f_code.co_name == "__enter__" and frame.f_code.co_filename in SLOW_TO_LET_GO:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    run_sync(in_which_thread())  # the loop is there
+    sys.setprofile(interrupt)
+    try:
+        with suppress(KeyboardInterrupt):
+            run_sync(asyncio.sleep(0.2))
+    finally:
+        sys.setprofile(None)
+    assert background_loop().submit(in_which_thread()).result(timeout=5) == "jupyter-kuberay"
 
 
 def test_waiting_for_the_loop_on_the_loop_is_refused_instead_of_hanging():
