@@ -16,6 +16,8 @@ import { own } from './format';
 import { rayIcon } from './icons';
 import type { IAttachments, ICluster, IModel } from './tokens';
 
+const PATIENCE_MS = 3000;
+
 export function addNotebookCommands(context: IContext): void {
   const { app, model, notebooks, attachments, trans } = context;
   const { commands, shell } = app;
@@ -68,7 +70,29 @@ export function attachFrom(context: IContext, name: string): void {
   }
 }
 
+/** Wait until it is known which clusters there are, but not for long: who is quick may be faster than the first answer. */
+async function known(model: IModel): Promise<void> {
+  if (model.synced) {
+    return;
+  }
+  await new Promise<void>(resolve => {
+    const done = () => {
+      clearTimeout(timer);
+      model.changed.disconnect(look);
+      resolve();
+    };
+    const look = () => {
+      if (model.synced || model.problem) {
+        done();
+      }
+    };
+    const timer = setTimeout(done, PATIENCE_MS);
+    model.changed.connect(look);
+  });
+}
+
 async function whichCluster(model: IModel, trans: TranslationBundle): Promise<string | null> {
+  await known(model);
   const names = own(model.clusters.values()).map(cluster => cluster.name);
   if (names.length < 2) {
     if (!names.length) {
@@ -83,7 +107,8 @@ async function whichCluster(model: IModel, trans: TranslationBundle): Promise<st
 /** The toolbar's item: which cluster, and how it is. */
 export function toolbarItem(context: IContext, panel: NotebookPanel): ReactWidget {
   const { app, model, attachments, trans } = context;
-  const open = (at: DOMRect) => {
+  const open = async (at: DOMRect) => {
+    await known(model);
     // The commands are about the notebook in front.
     app.shell.activateById(panel.id);
     const menu = new Menu({ commands: app.commands });
@@ -97,7 +122,13 @@ export function toolbarItem(context: IContext, panel: NotebookPanel): ReactWidge
     menu.open(at.left, at.bottom);
   };
   const item = ReactWidget.create(
-    <Attached model={model} attachments={attachments} panel={panel} open={open} trans={trans} />
+    <Attached
+      model={model}
+      attachments={attachments}
+      panel={panel}
+      open={at => void open(at)}
+      trans={trans}
+    />
   );
   item.addClass('jp-kuberay-ToolbarItem');
   return item;

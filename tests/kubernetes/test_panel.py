@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.testbed import audit
+from tests.testbed.faults import Testbed
 from tests.ui.browser import ARTIFACTS, Faults, context, launched
 from tests.ui.lab import Lab, running
 from tests.ui.panel import Panel
@@ -87,3 +89,30 @@ def test_from_nothing_to_a_scaled_cluster_with_a_notebook_on_it(lab: Lab, page: 
         panel.more("training", "Delete…")
         panel.dialog.get_by_role("button", name="Delete").click()
         way.is_gone()
+
+
+IDLE_S, BROWSERS = 30, 20
+
+
+def test_an_open_idle_panel_asks_kubernetes_for_nothing_however_many_look(lab: Lab, page: Page, alice: Person, testbed: Testbed) -> None:
+    asked = {"name": "asleep", "more": {"suspend": True}}
+    assert lab.client.post("/clusters", json=asked).status_code == 201
+    panel = Panel(page)
+    with panel.within(lab):
+        panel.open()
+        expect(panel.card("asleep")).to_contain_text("Suspended", timeout=60_000)
+        page.wait_for_timeout(5000)  # what opening it asks for has been asked
+        with audit.requests(alice.login) as idle:
+            page.wait_for_timeout(IDLE_S * 1000)
+        with audit.requests(alice.login) as crowded:
+            views = [f"view-{number:02}" for number in range(BROWSERS)]
+            told = [lab.client.put(f"/views/{view}", json={"clusters": ["asleep"]}).json() for view in views]
+            assert all([cluster["name"] for cluster in each["clusters"]] == ["asleep"] for each in told)
+            for view in views:
+                lab.client.delete(f"/views/{view}")
+        with audit.requests(alice.login) as scaled:
+            lab.client.post("/clusters/asleep/scale", json={"replicas": 2})
+            expect(panel.card("asleep")).to_contain_text("of 2")
+    # A watch that its server ended is begun again.
+    assert [request for request in (*idle, *crowded) if request.verb != "watch"] == []
+    assert [request.verb for request in scaled if request.verb == "patch"] == ["patch"], "it counts"
