@@ -21,7 +21,7 @@ from jupyter_kuberay.faces.server.bodies import Publication, Traffic, View
 from jupyter_kuberay.faces.server.sampling import EVERY_S, Sampler
 from jupyter_kuberay.faces.server.traffic import samples
 from jupyter_kuberay.observation import Change, ChangeType, Kind, Observation, Usage
-from jupyter_kuberay.status import ClusterStatus, JobStatus, ServiceStatus, cluster_status, job_status, service_status
+from jupyter_kuberay.status import ClusterStatus, JobStatus, Phase, ServiceStatus, cluster_status, job_status, service_status
 
 KEPT_S = 600.0  # a page that does not tell again what it shows is gone; one tells every four minutes
 _LINGER_S = 60.0  # a page that is loaded anew leaves and comes back
@@ -67,7 +67,7 @@ class Feed:
         self.traffic: dict[str, Traffic] = {}
         self._client, self._mine, self._tell = client, mine, tell
         self._kinds = [_Kind(self, kind) for kind in _JUDGES]
-        self._usages = Sampler(lambda name: client.usages(name, EVERY_S), self._used, lambda name: None)
+        self._usages = Sampler(self._uses, self._used, lambda name: None)
         self._traffic = Sampler(self._samples, self._asked, self._not_answering)
         self._views: dict[str, tuple[float, View]] = {}  # until when, and what they show
         self._keeper: asyncio.Task[None] | None = None
@@ -180,6 +180,14 @@ class Feed:
         if name in self._of(Kind.CLUSTER).statuses and self.usage.get(name) != usage:
             self.usage[name] = usage
             self._later(("usage", name), {"type": "usage", "name": name, "usage": usage.model_dump(mode="json")})
+
+    async def _uses(self, name: str) -> AsyncGenerator[Usage, None]:
+        """Of a cluster that runs; of another nothing is asked: its status says what it is."""
+        status = self._of(Kind.CLUSTER).statuses.get(name)
+        if isinstance(status, ClusterStatus) and status.phase in (Phase.READY, Phase.DEGRADED):
+            async with aclosing(self._client.usages(name, EVERY_S)) as usages:
+                async for usage in usages:
+                    yield usage
 
     def _samples(self, name: str) -> AsyncGenerator[Traffic, None]:
         return samples(self._client.backend, lambda: self._of(Kind.SERVICE).observed.get(name), EVERY_S)
