@@ -1,5 +1,5 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { Button, HTMLSelect } from '@jupyterlab/ui-components';
+import { Button } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { examplePath } from '../cells';
 import { Refusal } from '../rest';
@@ -41,7 +41,8 @@ export function Try({ model, service, traffic, trans }: IProps): React.ReactElem
   return (
     <form className="jp-kuberay-Try" onSubmit={event => void ask(event)}>
       <div className="jp-kuberay-TryLine">
-        <HTMLSelect
+        <select
+          className="jp-mod-styled"
           aria-label={trans.__('Method')}
           value={method}
           onChange={event => setMethod(event.target.value)}
@@ -49,7 +50,7 @@ export function Try({ model, service, traffic, trans }: IProps): React.ReactElem
           {['GET', 'POST', 'PUT', 'DELETE'].map(each => (
             <option key={each}>{each}</option>
           ))}
-        </HTMLSelect>
+        </select>
         <input
           className="jp-mod-styled"
           aria-label={trans.__('Path and query')}
