@@ -104,6 +104,13 @@ class Lab:
             self._process.wait()
             raise AssertionError(f"the server did not end within {ENDS_S} s of SIGTERM") from None
 
+    def end_kernels(self) -> None:
+        """End what notebooks run in, whatever pages know of it: a page learns of a new one a while later."""
+        sessions = f"{self.url}/api/sessions"
+        for session in self.client.get(sessions).raise_for_status().json():
+            ended = self.client.delete(f"{sessions}/{session['id']}")
+            assert ended.status_code in (204, 404), ended.text  # 404: it went meanwhile
+
     # --- the world ---
 
     def asleep(self, name: str, **fields: Any) -> None:

@@ -20,6 +20,11 @@ def where():
 
 print(ray.get(where.remote()))"""
 
+HAS_KERNEL = """() => {
+  const context = jupyterapp.shell.currentWidget?.sessionContext;
+  return context?.isReady && context.session?.kernel?.connectionStatus === 'connected' && context.session.kernel.status === 'idle';
+}"""
+
 # What a page gets when it asks with the user's cookies for what is at an address, to read it or to change something.
 ASKS = """async address => {
   const get = { credentials: 'include' };
@@ -82,6 +87,8 @@ class Way:
     def open_notebook(self) -> None:
         """A new one, with a kernel that is told to be attached to nothing."""
         self.page.locator('.jp-LauncherCard[data-category="Notebook"]').first.click()
+        # What is shown before there is a kernel looks the same: "idle", and "not attached".
+        self.page.wait_for_function(HAS_KERNEL, timeout=MINUTES_MS)
         expect(self.notebook.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle", timeout=MINUTES_MS)
         expect(self.toolbar).to_contain_text("not attached", timeout=60_000)
 
