@@ -219,7 +219,7 @@ class Connection:
 
     def _follow(self, channel: Any) -> None:
         """Have every change of the channel's state that means trouble put among the signs."""
-        import grpc  # type: ignore[import-untyped]
+        import grpc
 
         healthy = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.CONNECTING)
         seen_ready = threading.Event()

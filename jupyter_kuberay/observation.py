@@ -7,6 +7,7 @@ supervisor's here. Everything that judges (`status`) reads these and nothing els
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -109,6 +110,8 @@ class Usage(_Value):
     gpus: float
     memory_used: int  # bytes
     memory: int  # bytes
+    # Since when none of its nodes has run anything or kept a result; None: one does, or it is not known.
+    idle_since: datetime | None = None
 
 
 class Endpoint(_Value):

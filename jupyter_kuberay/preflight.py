@@ -93,7 +93,7 @@ def knock_until_open(endpoint: Endpoint, *, opens: float) -> Answer:
 
 
 def _ping(endpoint: Endpoint, seconds: float) -> Answer:
-    import grpc  # type: ignore[import-untyped]
+    import grpc
 
     grammar.delay()
     from ray.core.generated import ray_client_pb2, ray_client_pb2_grpc

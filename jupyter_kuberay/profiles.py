@@ -91,7 +91,9 @@ class Request(Spec):
     cpu: Quantity | None = Field(default=None, title="CPU", description="CPU of each worker, such as '2' or '500m'.")
     memory: Quantity | None = Field(default=None, title="Memory", description="Memory of each worker, such as '8Gi'.")
     image: str | None = Field(default=None, title="Image", description="Container image.")
-    idle_timeout: Count | None = Field(default=None, title="Idle timeout", description="Suspend after so many idle seconds.")
+    idle_timeout: Count | None = Field(
+        default=None, title="Idle timeout", description="Meant to be suspended after so many idle seconds; nothing does so yet."
+    )
     queue: str | None = Field(default=None, title="Queue", description="Kueue's LocalQueue.")
     more: Json = Field(default={}, description="Any further field of a cluster's spec.")
 

@@ -77,7 +77,10 @@ class ClusterSpec(Spec):
     worker_idle_timeout: Seconds | None = Field(
         default=None, description="With autoscaling: remove a worker after so many idle seconds; default: Ray's 60."
     )
-    idle_timeout: Seconds | None = Field(default=None, description="Suspend after so many idle seconds; default: never.")
+    idle_timeout: Seconds | None = Field(
+        default=None,
+        description="Meant to be suspended after so many idle seconds: kept with it, nothing here does so yet; default: never.",
+    )
     queue: Annotated[str, name_of(63)] | None = Field(default=None, description="Kueue's LocalQueue.")
     suspend: bool = Field(default=False, description="Keep it without running it.")
     auth: Literal["token", "disabled"] = Field(default="token", description="Whether Ray asks for its token.")

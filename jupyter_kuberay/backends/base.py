@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from jupyter_kuberay.errors import KubeRayError
 from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation, Usage
 
 CLIENT_PORT = 10001
@@ -83,20 +84,31 @@ class Backend(ABC):
         """Begin to delete; the watch tells when it is gone. `NotFound` if there is none."""
 
     async def usage(self, name: str) -> Usage:
-        """CPU, GPU and memory in use on a RayCluster, as Ray accounts for them."""
+        """CPU, GPU and memory in use on a RayCluster, as Ray accounts for them, and since when nothing ran there."""
         async with aclosing(self.usages(name, 0.0)) as usages:
             return await anext(usages)
 
     async def usages(self, name: str, every: float) -> AsyncGenerator[Usage, None]:
-        """The same every so many seconds, over one connection; raises when that ends."""
+        """The same every so many seconds, over the same connections; raises when these end."""
         from jupyter_kuberay.backends.accounting import usage
         from jupyter_kuberay.backends.dashboard import Dashboard
 
-        async with self.reach(name, DASHBOARD_PORT) as at:
-            dashboard = Dashboard(at.host, at.port, at.token)
+        async with AsyncExitStack() as opened:
+            at = await opened.enter_async_context(self.reach(name, DASHBOARD_PORT))
+            dashboard, idle = Dashboard(at.host, at.port, at.token), await self._idling(opened, name)
             while True:
-                yield await usage(dashboard)
+                used, since = await asyncio.gather(usage(dashboard), idle(self.now()))
+                yield used.model_copy(update={"idle_since": since})
                 await asyncio.sleep(every)
+
+    async def _idling(self, opened: AsyncExitStack, name: str) -> Callable[[datetime], Awaitable[datetime | None]]:
+        from jupyter_kuberay.backends.idling import idling, unknown
+
+        try:
+            at = await opened.enter_async_context(self.reach(name, GCS_PORT))
+        except KubeRayError:
+            return unknown  # a pod made by somebody else need not have that port
+        return (await opened.enter_async_context(idling(at))).since
 
     @abstractmethod
     def reach(self, name: str, port: int) -> AbstractAsyncContextManager[Endpoint]:

@@ -30,7 +30,8 @@ test('what a cluster has none of has no bar', () => {
     gpus_used: 0,
     gpus: 0,
     memory_used: 2 ** 30,
-    memory: 2 ** 32
+    memory: 2 ** 32,
+    idle_since: null
   };
   expect(bars(usage, trans).map(bar => [bar.label, bar.share, bar.words])).toEqual([
     ['CPU', 0.25, '1 of 4 CPUs in use'],

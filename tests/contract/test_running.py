@@ -7,6 +7,8 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import aclosing
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -84,6 +86,23 @@ async def test_use_is_told_as_ray_accounts_for_it(backend: Backend, running: str
             await asyncio.sleep(0.5)
     assert (use.cpus, use.gpus) == (3, 1) and use.cpus_used == use.gpus_used == 0
     assert use.memory >= 3 * 2**30 and use.memory_used == 0
+
+
+async def test_since_when_nothing_runs_is_told(backend: Backend, running: str, fresh: Fresh):
+    async def idle(so: Callable[[datetime | None], bool]) -> datetime | None:
+        async with asyncio.timeout(90), aclosing(backend.usages(running, 0.5)) as usages:
+            return await anext(use.idle_since async for use in usages if so(use.idle_since))
+
+    before = await idle(lambda since: since is not None)
+    assert before is not None and before < backend.now()
+    name = fresh("holds")
+    holds = "import ray, time; a = ray.remote(num_cpus=1)(type('A', (), {})).remote(); time.sleep(999)"
+    await backend.create(job(name, f'python -c "{holds}"', running))
+    await idle(lambda since: since is None)
+    started = backend.now()
+    await gone(backend, Kind.JOB, name)
+    since = await idle(lambda since: since is not None)
+    assert since is not None and since > max(started - timedelta(seconds=15), before)
 
 
 async def test_the_log_of_each_node_can_be_read_and_cut(backend: Backend, running: str):
