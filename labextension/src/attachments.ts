@@ -18,9 +18,10 @@ const QUESTION =
   '(getattr(__import__("sys").modules.get("jupyter_kuberay.attach"), "attached", lambda: None)())';
 
 export class Attachments implements IAttachments {
-  constructor(notebooks: INotebookTracker) {
+  constructor(private readonly notebooks: INotebookTracker) {
     notebooks.forEach(panel => this._follow(panel));
     notebooks.widgetAdded.connect((_, panel) => this._follow(panel));
+    notebooks.currentChanged.connect(() => this._changed.emit());
   }
 
   get changed(): ISignal<IAttachments, void> {
@@ -29,6 +30,12 @@ export class Attachments implements IAttachments {
 
   of(path: string): IAttachment | null | undefined {
     return [...this._known].find(([panel]) => panel.context.path === path)?.[1];
+  }
+
+  get here(): string {
+    const { currentWidget } = this.notebooks;
+    const attachment = currentWidget && this._known.get(currentWidget);
+    return attachment?.alive ? attachment.cluster : '';
   }
 
   on(cluster: string): readonly string[] {

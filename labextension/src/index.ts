@@ -37,6 +37,8 @@ export * from './tokens';
 const EVENT_ID = 'urn:jupyter-kuberay:change';
 const DOMAIN = 'jupyter_kuberay';
 const PANEL = 'jupyter-kuberay:panel';
+/** An event stream that opens has done so after this. */
+const OPENS_MS = 500;
 
 const model: JupyterFrontEndPlugin<IModel> = {
   id: 'jupyter-kuberay:model',
@@ -65,7 +67,15 @@ const model: JupyterFrontEndPlugin<IModel> = {
     });
     serviceManager.connectionFailure.connect(() => made.doubt());
     // Lab opens a lost event stream again without a word; what is told until then is lost.
-    onLostStream(serviceManager.events, () => made.doubt());
+    onLostStream(serviceManager.events, again => {
+      made.doubt();
+      // Nobody tells that it is open; once it may be, the server's word that it is comes by it.
+      setTimeout(() => {
+        if (!made.live) {
+          made.doubt();
+        }
+      }, again + OPENS_MS);
+    });
     window.addEventListener('online', () => made.doubt());
     window.addEventListener('pagehide', () => made.leave());
     window.addEventListener('pageshow', event => {
@@ -191,6 +201,7 @@ function actionsOf(context: IContext): IActions {
   return {
     create: () => run(CommandIDs.create),
     attach: name => attachFrom(context, name),
+    detach: () => run(CommandIDs.detach),
     scale: name => run(CommandIDs.scale, { name }),
     resume: name => run(CommandIDs.resume, { name }),
     publish: path => run(CommandIDs.publish, path === undefined ? {} : { model: path }),
@@ -259,12 +270,18 @@ function sideOf(widget: RayPanel, shell: JupyterFrontEnd.IShell): 'left' | 'righ
   return [...shell.widgets('left')].includes(widget) ? 'left' : 'right';
 }
 
-/** Lab's poll of its event stream is its own affair: where it is none any more, looking again every few minutes is left. */
-function onLostStream(events: object, lost: () => void): void {
-  const { _poll: poll } = events as { _poll?: { ticked?: ISignal<unknown, { phase: string }> } };
+/**
+ * `lost` is called with the ms until Lab opens its event stream again.
+ *
+ * Its poll of that is its own affair: where it is none any more, looking again every few minutes is left.
+ */
+function onLostStream(events: object, lost: (again: number) => void): void {
+  const { _poll: poll } = events as {
+    _poll?: { ticked?: ISignal<unknown, { phase: string; interval: number }> };
+  };
   poll?.ticked?.connect((_, state) => {
     if (state.phase === 'rejected') {
-      lost();
+      lost(state.interval);
     }
   });
 }

@@ -78,6 +78,8 @@ export interface IUsage {
   readonly gpus: number;
   readonly memory_used: number;
   readonly memory: number;
+  /** Since when nothing has run there; null: something does, or it is not known. */
+  readonly idle_since: string | null;
 }
 
 /** How much a service is asked, and what answers; null where that is not known. */
@@ -292,6 +294,8 @@ export interface IAttachments {
   readonly changed: ISignal<IAttachments, void>;
   /** Of the notebook at `path`: null when it is attached to nothing, undefined when that is not known yet. */
   of(path: string): IAttachment | null | undefined;
+  /** The cluster that the current notebook is attached to, by a connection that lives; '' without one. */
+  readonly here: string;
   /** Paths of the notebooks that are attached to a cluster. */
   on(cluster: string): readonly string[];
 }

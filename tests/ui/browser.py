@@ -67,9 +67,15 @@ def context(browser: Browser, name: str, failed: Any, **options: Any) -> Iterato
         yield made
     finally:
         if failed():
-            ARTIFACTS.mkdir(parents=True, exist_ok=True)
-            for number, page in enumerate(made.pages):
-                page.screenshot(path=ARTIFACTS / f"{name}-{number}.png")
+            picture(made, name)
             if TRACES:
                 made.tracing.stop(path=ARTIFACTS / f"{name}.zip")
         made.close()
+
+
+def picture(of: BrowserContext, name: str) -> None:
+    """Of each page of it that shows something, in the artefacts."""
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    for number, page in enumerate(of.pages):
+        if page.url != "about:blank":
+            page.screenshot(path=ARTIFACTS / f"{name}-{number}.png")

@@ -14,19 +14,23 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from . import figures
-from .browser import ARTIFACTS, Faults, context, launched
+from .browser import ARTIFACTS, Faults, context, launched, picture
 from .figures import Figure
 from .lab import Lab, running
 from .panel import Panel
 from .shots import Shot, shots
 
 _REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
+_TAB = pytest.StashKey[BrowserContext]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     item.stash.setdefault(_REPORTS, {})[report.when] = report
+    if report.when == "call" and report.failed and (tab := item.stash.get(_TAB, None)) is not None:
+        # Before fixtures lead its pages elsewhere.
+        picture(tab, _name(item))
     return report
 
 
@@ -78,9 +82,13 @@ def faults() -> Iterator[Faults]:
 @pytest.fixture
 def tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
     """A browser of this test's own: no cookies, nothing remembered."""
-    name = re.sub(r"[^\w.-]+", "-", request.node.name)
-    with context(browser, name, lambda: _failed(request.node)) as made:
+    with context(browser, _name(request.node), lambda: _failed(request.node)) as made:
+        request.node.stash[_TAB] = made
         yield made
+
+
+def _name(item: pytest.Item) -> str:
+    return re.sub(r"[^\w.-]+", "-", item.name)
 
 
 def _failed(item: pytest.Item) -> bool:

@@ -100,7 +100,7 @@ class Stream:
     """The event stream of a page, which can be cut, held, and let through again."""
 
     def __init__(self, page: Page) -> None:
-        self.open, self.deaf = True, False
+        self._page, self.open, self.deaf = page, True, False
         self._routes: list[WebSocketRoute] = []
         page.route_web_socket("**/api/events/subscribe**", self._connected)
 
@@ -111,6 +111,14 @@ class Stream:
         self._routes.append(route)
         server = route.connect_to_server()
         server.on_message(lambda message: None if self.deaf else route.send(message))
+
+    def wait_until_open(self) -> None:
+        """Lab tries again every 30 s at the latest."""
+        for _ in range(RECOVERS_MS // 100):
+            if self._routes:
+                return
+            self._page.wait_for_timeout(100)
+        raise AssertionError("Lab did not open it again")
 
     def cut(self) -> None:
         self.open = False
@@ -129,9 +137,11 @@ def test_what_changed_while_the_event_stream_was_away_is_shown_when_it_is_back(l
     stream.cut()
     lab.asleep("meanwhile")
     lab.want("before", 4)
+    page.wait_for_timeout(60_000)  # as of a laptop that was asleep: who tries again waits longer each time
     stream.open = True
     expect(panel.card("meanwhile")).to_be_visible(timeout=RECOVERS_MS)
     expect(panel.card("before")).to_contain_text("of 4")
+    stream.wait_until_open()
     expect(panel.live).to_be_visible()
 
 

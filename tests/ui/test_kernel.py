@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 
@@ -83,6 +84,27 @@ def test_a_dead_kernel_is_said_to_be_and_started_again_if_wanted(way: Way, fault
     way.press_attach()
     way.panel.dialog.get_by_role("button", name="Start Again and Attach").click()
     expect(way.toolbar).to_contain_text("Ray: head", timeout=ATTACHES_MS)
+
+
+def test_the_card_of_the_cluster_that_a_notebook_is_attached_to_lets_it_go(way: Way) -> None:
+    button = way.card.locator(".jp-kuberay-Actions").get_by_role("button").first
+    expect(button).to_have_text("Attach")
+    button.focus()
+    way.page.keyboard.press("Enter")
+    expect(button).to_have_text("Detach", timeout=ATTACHES_MS)
+    button.focus()  # it is in the notebook, where the cell ran
+    way.page.keyboard.press("Enter")
+    expect(way.toolbar).to_contain_text("not attached", timeout=ATTACHES_MS)
+    expect(button).to_have_text("Attach")
+    expect(way.notebook.locator(".jp-CodeCell", has_text="%kuberay detach")).to_have_count(1)
+
+
+def test_a_cluster_says_for_how_long_nothing_has_run_on_it(way: Way) -> None:
+    way.press_attach()
+    expect(way.toolbar).to_contain_text("Ray: head", timeout=ATTACHES_MS)
+    expect(way.card).to_contain_text(re.compile(r"Idle for \d+ min"), timeout=120_000)  # a notebook that is attached does nothing by that
+    way.type("import ray, time\nray.get(ray.remote(lambda: time.sleep(20)).remote())")
+    expect(way.card).not_to_contain_text("Idle", timeout=20_000)
 
 
 def test_a_kernel_that_was_shut_down_is_started(way: Way, faults: Faults) -> None:

@@ -10,6 +10,8 @@ import { useChanges, useNow } from './hooks';
 export interface IActions {
   create(): void;
   attach(name: string): void;
+  /** The current notebook, from what it is attached to. */
+  detach(): void;
   scale(name: string): void;
   resume(name: string): void;
   /** Of the model at `path`; default: the last validated one. */
@@ -62,6 +64,7 @@ export function Clusters(props: ICardsProps): React.ReactElement {
           usual={model.usual(cluster.profile)}
           lost={model.lost(cluster.name)}
           notebooks={attachments?.on(cluster.name).join(', ') ?? ''}
+          here={attachments?.here === cluster.name}
           actions={actions}
           follow={follow}
           trans={trans}
@@ -80,6 +83,8 @@ interface ICardProps {
   readonly lost: readonly string[];
   /** The notebooks that are attached, in words. */
   readonly notebooks: string;
+  /** Whether the current notebook is one of these. */
+  readonly here: boolean;
   readonly actions: IActions;
   readonly follow: (node: HTMLElement) => () => void;
   readonly trans: TranslationBundle;
@@ -90,16 +95,22 @@ const MOST_NAMED = 5;
 
 /** Shown anew only when this cluster changed. */
 const ClusterCard = React.memo(function ClusterCard(props: ICardProps): React.ReactElement {
-  const { cluster, usage, lost, notebooks, actions, follow, trans } = props;
+  const { cluster, usage, lost, notebooks, here, actions, follow, trans } = props;
   const { name, phase } = cluster;
   const usable = phase === 'Ready' || phase === 'Degraded';
   const buttons = (
     <>
       {usable && (
         <>
-          <Button small onClick={() => actions.attach(name)}>
-            {trans.__('Attach')}
-          </Button>
+          {here ? (
+            <Button small onClick={actions.detach}>
+              {trans.__('Detach')}
+            </Button>
+          ) : (
+            <Button small onClick={() => actions.attach(name)}>
+              {trans.__('Attach')}
+            </Button>
+          )}
           <Button small minimal onClick={() => actions.scale(name)}>
             {trans.__('Scale…')}
           </Button>
@@ -151,6 +162,7 @@ const ClusterCard = React.memo(function ClusterCard(props: ICardProps): React.Re
           ))}
         </div>
       )}
+      {usage?.idle_since && usable && <Idle since={usage.idle_since} trans={trans} />}
       {notebooks && (
         <div className="jp-kuberay-Note" title={notebooks}>
           {trans.__('Attached: %1', notebooks)}
@@ -184,6 +196,20 @@ function Since({ cluster, began, usual, trans }: ICardProps): React.ReactElement
     >
       {usual === null ? time : trans.__('%1 / ~%2', time, elapsed(usual))}
     </span>
+  );
+}
+
+/** For how long nothing has run on it; what ended just now is not worth a word. */
+function Idle(props: { since: string; trans: TranslationBundle }): React.ReactElement | null {
+  const { since, trans } = props;
+  const idle = seconds(since, useNow(30_000));
+  return idle < 60 ? null : (
+    <div
+      className="jp-kuberay-Note"
+      title={trans.__('Nothing has run on it for so long; what it holds is held all the same.')}
+    >
+      {trans.__('Idle for %1', age(idle, trans))}
+    </div>
   );
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import textwrap
 import threading
@@ -18,7 +19,9 @@ from jupyter_kuberay.errors import NotFound, TimedOut
 from jupyter_kuberay.faces.server import asking
 from jupyter_kuberay.faces.server.asking import ask
 from jupyter_kuberay.faces.server.bodies import Question
+from jupyter_kuberay.manifest import service_bundle
 from jupyter_kuberay.observation import Kind
+from jupyter_kuberay.spec import Application, ClusterSpec, Code, SecretKey, ServiceSpec
 
 from .conftest import CommandLine
 from .serving import Events, Server, serving
@@ -328,6 +331,20 @@ def test_another_users_service_is_not_theirs_to_touch(kuberay: CommandLine, firs
         snapshot = bobs.client.put("/views/bobs", json={"services": [NAME]}).json()
         assert NAME not in json.dumps([snapshot["services"], snapshot["traffic"], snapshot["publications"]])
     assert asyncio.run(kuberay.backend.get(Kind.SERVICE, NAME)).name == NAME
+
+
+def test_a_service_that_wants_a_token_is_not_asked_without_one(kuberay: CommandLine, server: Server) -> None:
+    cluster = ClusterSpec(name="guarded", user=getpass.getuser(), profile="cpu-small")
+    application = Application(name="guarded", import_path="tiny:app", code=Code(source="UEs=", sha256="0" * 64))
+    spec = ServiceSpec(name="guarded", cluster=cluster, applications=(application,), bearer=SecretKey(secret="callers", key="token"))
+    store = kuberay.backend.store
+    store.create(service_bundle(spec).resource)
+    try:
+        answer = server.client.post("/services/guarded/try", json={})
+        assert (answer.status_code, answer.json()["kind"]) == (403, "Forbidden")
+        assert "show a token" in answer.json()["message"] and "has the token" in answer.json()["hint"]
+    finally:
+        store.remove("RayService", "guarded")
 
 
 # --- models --------------------------------------------------------------
