@@ -18,7 +18,7 @@ from jupyter_kuberay.faces.server.asking import below
 from jupyter_kuberay.faces.server.bodies import Publication
 from jupyter_kuberay.faces.server.publications import Publications
 from jupyter_kuberay.faces.server.sampling import Sampler
-from jupyter_kuberay.faces.server.traffic import Rate, is_whole, replicas
+from jupyter_kuberay.faces.server.traffic import Rate, proxies, replicas
 from jupyter_kuberay.faces.server.trained import APP, found, located
 from jupyter_kuberay.publishing import Published, Revision
 from jupyter_kuberay.rollout import Step
@@ -146,10 +146,14 @@ def test_replicas_are_those_of_the_deployment_that_a_person_gave_a_number_to(app
     assert replicas(application) == told
 
 
-def test_requests_are_known_only_where_the_heads_proxy_is_the_only_one():
-    assert is_whole({"controller_info": {"node_id": "head"}, "proxies": {"head": {}}})
-    assert not is_whole({"controller_info": {"node_id": "head"}, "proxies": {"head": {}, "worker": {}}})
-    assert not is_whole({})
+def test_every_node_that_takes_requests_counts_its_own():
+    told = {"head": {"node_ip": "10.0.0.1"}, "worker": {"node_ip": "10.0.0.2"}, "odd": {}}
+    assert proxies({"controller_info": {"node_id": "head"}, "proxies": told}) == {"head": "", "worker": "10.0.0.2", "odd": "?"}
+    assert proxies({"controller_info": None, "proxies": None}) == proxies({}) == {}
+
+
+def test_what_nodes_have_counted_is_added_up():
+    assert latencies.total([{10.0: 1.0, math.inf: 2.0}, {math.inf: 0.0}, {10.0: 3.0, math.inf: 3.0}]) == {10.0: 4.0, math.inf: 5.0}
 
 
 # --- what somebody sees --------------------------------------------------

@@ -170,6 +170,23 @@ class KubeRayBackend(Backend):
         async with tunnel(self.api, partial(self._head, name), port) as local:
             yield Endpoint(host="127.0.0.1", port=local, token=token)
 
+    @asynccontextmanager
+    async def reach_worker(self, name: str, ip: str, port: int) -> AsyncIterator[Endpoint]:
+        check_name(Kind.CLUSTER, name)
+        await self._worker(name, ip)  # the address is Ray's word; who is asked is a pod of this cluster
+        if (await self.api.credentials()).inside:
+            yield Endpoint(host=ip, port=port)
+            return
+        async with tunnel(self.api, partial(self._worker, name, ip), port) as local:
+            yield Endpoint(host="127.0.0.1", port=local)
+
+    async def _worker(self, name: str, ip: str) -> str:
+        """The running pod with that address."""
+        for pod in await listed(self.api, PODS, f"{CLUSTER}={name}"):
+            if _runs(pod) and (pod.get("status") or {}).get("podIP") == ip:
+                return str(pod["metadata"]["name"])
+        raise Unreachable(f"RayCluster {name!r} has no running pod at {ip}.", "It has ended.")
+
     async def _head(self, name: str) -> str:
         """The head's pod, once it runs; `Unreachable` when it does not within some seconds."""
         deadline = asyncio.get_running_loop().time() + _REACH_S

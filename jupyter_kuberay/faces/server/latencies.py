@@ -10,7 +10,8 @@ Source: Prometheus' text format 0.0.4, and how its ``histogram_quantile`` interp
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 _BUCKETS = "ray_serve_http_request_latency_ms_bucket"
 
@@ -36,6 +37,15 @@ def read(text: str) -> Buckets | None:
                 bound = float(sample.labels.get("le", ""))
                 found[bound] = found.get(bound, 0.0) + sample.value
     return found
+
+
+def total(each: Iterable[Buckets]) -> Buckets:
+    """Those of several nodes together."""
+    found: defaultdict[float, float] = defaultdict(float)
+    for buckets in each:
+        for bound, count in buckets.items():
+            found[bound] += count
+    return dict(found)
 
 
 def since(earlier: Buckets, later: Buckets) -> Buckets | None:

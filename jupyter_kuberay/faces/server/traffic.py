@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import zlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 
@@ -22,6 +22,7 @@ from jupyter_kuberay.status import service_status
 
 _METRICS_S = 5.0
 _LONGEST_METRICS = 32 << 20
+_MOST_NODES = 32  # beyond that, asking each every few seconds is a monitoring system's work
 _GZIP = 31  # zlib's name for it
 _P95 = 0.95
 
@@ -81,10 +82,62 @@ def replicas(application: Json) -> tuple[int, int] | None:
     return (running, wanted) if isinstance(wanted, int) else None
 
 
-def is_whole(serve: Json) -> bool:
-    """Whether the head sees all requests: each node counts those of its own proxy, and only the head can be asked."""
+def proxies(serve: Json) -> dict[str, str]:
+    """The nodes that take requests, each of which counts its own: their addresses by their ids, "" for the head's. Pure."""
     head = (serve.get("controller_info") or {}).get("node_id")
-    return bool(head) and all(node == head for node in serve.get("proxies") or ())
+    return {node: "" if node == head else str(details.get("node_ip") or "?") for node, details in (serve.get("proxies") or {}).items()}
+
+
+class Meters:
+    """What the nodes of a cluster have counted, asked over one connection each, which are open until the context ends."""
+
+    def __init__(self, backend: Backend, cluster: str) -> None:
+        self._backend, self._cluster = backend, cluster
+        self._open: dict[str, tuple[AsyncExitStack, Endpoint]] = {}
+
+    async def __aenter__(self) -> Meters:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for node in [*self._open]:
+            await self._let_go(node)
+
+    async def read(self, at: Mapping[str, str]) -> Buckets | None:
+        """The requests that all of these nodes have answered so far; None unless all of them tell, or when none knows of any.
+
+        Parameters
+        ----------
+        at
+            As `proxies` has them.
+        """
+        for node in self._open.keys() - at.keys():
+            await self._let_go(node)
+        if len(at) > _MOST_NODES:
+            return None
+        told = await asyncio.gather(*(self._counted(node, ip) for node, ip in at.items()))
+        known = [buckets for buckets in told if buckets]
+        return None if None in told or not known else latencies.total(known)
+
+    async def _counted(self, node: str, ip: str) -> Buckets | None:
+        """Of one node: None when it does not answer, nothing when it has not counted yet."""
+        try:
+            if node not in self._open:
+                await self._reach(node, ip)
+            at = self._open[node][1]
+            return await asyncio.to_thread(lambda: latencies.read(_exported(at))) or {}
+        except (KubeRayError, OSError, http.client.HTTPException, zlib.error, ValueError):
+            return None  # a pod made by somebody else need not have that port
+
+    async def _reach(self, node: str, ip: str) -> None:
+        backend, cluster = self._backend, self._cluster
+        async with AsyncExitStack() as opened:
+            reached = backend.reach_worker(cluster, ip, METRICS_PORT) if ip else backend.reach(cluster, METRICS_PORT)
+            at = await opened.enter_async_context(reached)
+            self._open[node] = opened.pop_all(), at
+
+    async def _let_go(self, node: str) -> None:
+        opened, _ = self._open.pop(node)
+        await opened.aclose()
 
 
 async def samples(backend: Backend, look: Callable[[], Observation | None], every: float) -> AsyncGenerator[Traffic, None]:
@@ -109,27 +162,21 @@ async def samples(backend: Backend, look: Callable[[], Observation | None], ever
     known: tuple[str, Address] | None = None
     async with AsyncExitStack() as opened:
         head = await opened.enter_async_context(backend.reach(cluster, DASHBOARD_PORT))
-        dashboard, rate, metrics = Dashboard(head.host, head.port, head.token), Rate(), await _metrics(opened, backend, cluster)
+        meters = await opened.enter_async_context(Meters(backend, cluster))
+        dashboard, rate = Dashboard(head.host, head.port, head.token), Rate()
         next_look = _now()
         while seen is not None and service_status(seen).cluster == cluster:
             config = str(seen.spec.get("serveConfigV2") or "")
             if known is None or known[0] != config:
                 known = config, await address(backend, seen)
             at = known[1]
-            serve, counted = await asyncio.gather(_serve(dashboard), _counted(metrics))
+            serve = await _serve(dashboard)
             running, wanted = replicas((serve.get("applications") or {}).get(at.application) or {}) or (None, None)
-            per_s, p95 = rate.add(_now(), counted if is_whole(serve) else None)
+            per_s, p95 = rate.add(_now(), await meters.read(proxies(serve)))
             yield Traffic(url=at.url, call=at.call, replicas=running, replicas_wanted=wanted, requests_per_s=per_s, p95_ms=p95)
             next_look = max(next_look + every, _now())
             await asyncio.sleep(next_look - _now())
             seen = look()
-
-
-async def _metrics(opened: AsyncExitStack, backend: Backend, cluster: str) -> Endpoint | None:
-    try:
-        return await opened.enter_async_context(backend.reach(cluster, METRICS_PORT))
-    except KubeRayError:
-        return None  # a pod made by somebody else need not have that port
 
 
 async def _serve(dashboard: Dashboard) -> Json:
@@ -139,17 +186,8 @@ async def _serve(dashboard: Dashboard) -> Json:
         return {}
 
 
-async def _counted(at: Endpoint | None) -> Buckets | None:
-    if at is None:
-        return None
-    try:
-        return await asyncio.to_thread(lambda: latencies.read(_exported(at)))
-    except (OSError, http.client.HTTPException, zlib.error, ValueError):
-        return None
-
-
 def _exported(at: Endpoint) -> str:
-    """All that the head exports; some hundred KB, of which gzip leaves little to carry."""
+    """All that a node exports; some hundred KB, of which gzip leaves little to carry."""
     connection = http.client.HTTPConnection(at.host, at.port, timeout=_METRICS_S)
     try:
         connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip", "Connection": "close"})
