@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_kuberay.backends.local.launching import telling
 from jupyter_kuberay.backends.local.nodes import (
     Group,
     environment,
@@ -174,3 +175,12 @@ def test_what_only_kubernetes_can_do_is_said_in_a_sentence(change: dict[str, Any
 @pytest.mark.parametrize(("given", "expected"), [("a b", "a b"), ("'a b'", "a b"), ('"a', '"a'), ("", "")])
 def test_params_are_unquoted_as_a_shell_would(given: str, expected: str):
     assert unquoted(given) == expected
+
+
+def test_what_a_node_said_before_it_had_started_does_not_tell_why_it_ended():
+    before = "Local node IP: 127.0.0.2\n\n--block\n  This command will now block forever until terminated by a signal.\n"
+    started = "2026-11-27 13:41:41,951\tINFO scripts.py:1271 -- Process exit logs will be saved to: /tmp/logs/ray_process_exit.log\n"
+    after = "Some Ray subprocesses exited unexpectedly:\n  gcs_server [exit code=-9]\n"
+    assert telling(before + started) == []
+    assert telling(before + started + after) == ["Some Ray subprocesses exited unexpectedly:", "gcs_server [exit code=-9]"]
+    assert telling("bash: ray: not found\n\n") == ["bash: ray: not found"] and telling("") == []

@@ -79,6 +79,7 @@ def test_from_nothing_to_a_model_that_was_taken_back(lab: Lab, panel: Panel, sho
     def answers(word: str) -> None:
         service.get_by_role("button", name="Send").click()
         expect(service.locator("pre")).to_have_text(f"{word}, Ada!", timeout=60_000)
+        expect(service).to_contain_text("1 of 1 replica", timeout=30_000)
 
     service.get_by_role("button", name="Try", exact=True).click()
     expect(service.get_by_label("Path and query")).to_have_value("?name=Ada", timeout=60_000)

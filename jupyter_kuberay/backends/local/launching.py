@@ -16,6 +16,7 @@ from jupyter_kuberay.backends.local.store import now
 from jupyter_kuberay.backends.local.told import Member
 from jupyter_kuberay.grammar import SHIM
 
+_STARTED = "Process exit logs will be saved to"  # the last that `ray start` says before it waits for the end of its processes
 _KEPT_LOGS = 50  # of nodes that ended
 
 
@@ -109,8 +110,7 @@ class Launcher:
 
     def last_words(self, member: Member, lines: int = 1) -> str:
         """The last lines of a node's log that say something."""
-        said = [line.strip() for line in self.said(member).decode(errors="replace").splitlines()]
-        return "\n".join([line for line in said if line][-lines:])
+        return "\n".join(telling(self.said(member).decode(errors="replace"))[-lines:])
 
     def _forget_session(self) -> None:
         """Remove what an earlier head left, so that nothing joins it."""
@@ -125,6 +125,13 @@ class Launcher:
     def clean(self) -> None:
         """Remove Ray's temporary files."""
         shutil.rmtree(self.temp_dir, ignore_errors=True)
+
+
+def telling(log: str) -> list[str]:
+    """The lines that may tell why a node ended: of one that had started, those after it had. Pure."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    started = max((number for number, line in enumerate(lines) if _STARTED in line), default=-1)
+    return lines[started + 1 :]
 
 
 def _shared_memory() -> int:
