@@ -7,7 +7,7 @@ Ray's own client of that is in what `import ray` loads, 100 MiB; these few
 fields of it are read with grpc alone. What they are called and numbered is the
 contract between GCS and autoscalers of other languages, KubeRay's among them.
 
-Source: ray/protobuf/autoscaler.proto, the same in Ray 2.52 to 2.58.
+Source: ray/protobuf/autoscaler.proto of Ray 2.58; where another Ray answers otherwise, nothing is told.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Idling:
 async def idling(at: Endpoint) -> AsyncGenerator[Idling, None]:
     """Asks the GCS that answers at ``at``, until the context ends."""
     grpc = await asyncio.to_thread(__import__, "grpc")
+    await asyncio.to_thread(_reply)  # which loads protobuf
     # A proxy for the world outside has nothing to do with it.
     channel = grpc.insecure_channel(at.address, options=(("grpc.enable_http_proxy", 0),))
     try:
