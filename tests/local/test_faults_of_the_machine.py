@@ -89,15 +89,20 @@ async def test_a_port_that_somebody_took_meanwhile_leads_to_others_after_a_resum
 
 
 async def test_ten_starts_in_a_row_all_find_their_place(backend: LocalBackend):
-    """Only the first moments of each: what could collide is taken then."""
-    ports: set[str] = set()
+    """Only the first moments of each: what could collide is taken then.
+
+    Each starts while the one before it lives. Those before that gave their ports back, which may be drawn again: of ten draws
+    among 548 blocks two are alike 8 times in 100.
+    """
+    before: Observation | None = None
     for number in range(10):
         await backend.create(cluster(f"number-{number}"))
         seen = await until(backend, Kind.CLUSTER, f"number-{number}", lambda seen: "endpoints" in seen.status)
-        assert not ports & set(seen.status["endpoints"].values())
-        ports |= set(seen.status["endpoints"].values())
-        await backend.patch(Kind.CLUSTER, seen.name, [{"op": "add", "path": "/spec/suspend", "value": True}])
-    assert len(ports) == 50
+        assert len(set(seen.status["endpoints"].values())) == 5
+        if before:
+            assert not set(before.status["endpoints"].values()) & set(seen.status["endpoints"].values())
+            await backend.patch(Kind.CLUSTER, before.name, [{"op": "add", "path": "/spec/suspend", "value": True}])
+        before = seen
 
 
 async def test_a_full_disk_neither_ends_a_supervisor_nor_leaves_half_a_status(backend: LocalBackend):
