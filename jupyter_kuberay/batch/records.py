@@ -1,0 +1,246 @@
+"""What is known of a run of a notebook: written beside its output as it goes on, and listed on this machine.
+
+The record beside the output is the truth, wherever that is. So that somebody finds it again,
+a copy lies in a folder of this user's (`index`): one small file a run, which whoever shows runs watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from jupyter_kuberay.backends.local.files import read_json, write_json
+from jupyter_kuberay.backends.local.processes import Birth
+from jupyter_kuberay.batch.places import Place
+from jupyter_kuberay.errors import KubeRayError, NotFound
+
+SUFFIX = ".run.json"
+SILENCE_S = 180.0  # without a sign of life from a runner elsewhere, it is taken for lost
+KEPT = 5_000  # runs in the list of this machine
+
+
+class RunState(StrEnum):
+    """How a run is."""
+
+    PENDING = "Pending"  # its cluster or its kernel is starting
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    INTERRUPTED = "Interrupted"
+    LOST = "Lost"  # whatever ran it is gone, and said nothing
+
+    @property
+    def over(self) -> bool:
+        return self not in (RunState.PENDING, RunState.RUNNING)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of a notebook."""
+
+    id: str
+    notebook: str  # its path or URL
+    output: str  # the notebook with its outputs: a path or URL
+    state: RunState = RunState.PENDING
+    source_sha256: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    cells: int = 0  # code cells in all
+    done: int = 0  # code cells that have run
+    cell: str = ""  # the title of the one that runs
+    values: Mapping[str, Any] = field(default_factory=dict)  # what the notebook recorded
+    cluster: str = ""
+    spec: Mapping[str, Any] = field(default_factory=dict)  # of that cluster, as far as it is known
+    image: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    started: str = ""  # ISO 8601, UTC
+    ended: str = ""
+    error: str = ""  # what happened
+    hint: str = ""  # what to do
+    group: str = ""  # the sweep or pipeline that it is part of
+    job: str = ""  # the RayJob that runs it, if it runs in the cluster
+    heartbeat: str = ""  # when its runner was last heard of
+    runner: Mapping[str, Any] = field(default_factory=dict)  # the process that runs it
+
+    @property
+    def place(self) -> Place:
+        """Where the record itself is."""
+        return Place.of(self.output).beside(SUFFIX)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken, until now if it goes on."""
+        if not self.started:
+            return 0.0
+        end = datetime.fromisoformat(self.ended) if self.ended else datetime.now(UTC)
+        return max(0.0, (end - datetime.fromisoformat(self.started)).total_seconds())
+
+    def changed(self, **values: Any) -> RunRecord:
+        return replace(self, **values)
+
+    def json(self) -> dict[str, Any]:
+        """As it is written; `read` is the way back."""
+        return {"version": 1, **asdict(self)}
+
+    @classmethod
+    def read(cls, value: Any) -> RunRecord | None:
+        """From JSON, a later version's too; None when it is none."""
+        known = {each.name for each in fields(cls)}
+        try:
+            given = {name: item for name, item in value.items() if name in known}
+            return cls(**{**given, "state": RunState(given.get("state", "Pending"))})
+        except (AttributeError, TypeError, ValueError):
+            return None
+
+
+def new_id() -> str:
+    """Ids of later runs sort behind those of earlier ones."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def judged(record: RunRecord, at: datetime | None = None) -> RunRecord:
+    """The record, `RunState.LOST` where its runner is gone without having said how it ended."""
+    if record.state.over:
+        return record
+    birth = Birth.read(record.runner)
+    if birth is not None and birth.host == os.uname().nodename:
+        lost = not birth.alive
+    else:
+        heard = record.heartbeat or record.started
+        lost = bool(heard) and ((at or datetime.now(UTC)) - datetime.fromisoformat(heard)).total_seconds() > SILENCE_S
+    if not lost:
+        return record
+    why = "Whatever ran it ended without a word."
+    return record.changed(state=RunState.LOST, error=why, hint="Its output has what ran until then; run it again.", ended=record.heartbeat)
+
+
+# --- beside the output ---------------------------------------------------
+
+
+def read_record(output: str | os.PathLike[str]) -> RunRecord | None:
+    """The record that lies beside an output; None when there is none. Raises `Refused` where nobody can tell."""
+    try:
+        record = RunRecord.read(json.loads(Place.of(output).beside(SUFFIX).read()))
+    except (NotFound, ValueError):
+        return None
+    return judged(record) if record else None
+
+
+def records_below(place: str | os.PathLike[str]) -> list[RunRecord]:
+    """All runs whose records lie in a folder (or below a URL), the newest first."""
+    found = []
+    for each in Place.of(place).below(SUFFIX):
+        with suppress(KubeRayError, ValueError):
+            if record := RunRecord.read(json.loads(each.read())):
+                found.append(judged(record))
+    return _newest_first(found)
+
+
+# --- on this machine -----------------------------------------------------
+
+
+def index() -> Path:
+    """The folder of this user's list."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    configured = os.environ.get("JUPYTER_KUBERAY_DATA_DIR")
+    return (Path(configured).expanduser() if configured else Path(jupyter_data_dir()) / "kuberay") / "runs"
+
+
+def note(record: RunRecord, folder: Path | None = None) -> None:
+    """Put a run into the list, or tell there how it is now. A list that cannot be written is no reason to stop a run."""
+    folder = folder or index()
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / f"{record.id}.json", record.json())
+
+
+def forget(ids: Iterable[str], folder: Path | None = None) -> None:
+    """Take runs out of the list; what they wrote stays."""
+    for each in ids:
+        with suppress(OSError):
+            ((folder or index()) / f"{each}.json").unlink()
+
+
+def records(folder: Path | None = None) -> list[RunRecord]:
+    """The runs of this machine's list, the newest first; at most `KEPT`, older ones leave the list."""
+    folder = folder or index()
+    names = sorted((path.name for path in _files(folder)), reverse=True)
+    forget((name.removesuffix(".json") for name in names[KEPT:]), folder)
+    found = [RunRecord.read(read_json(folder / name)) for name in names[:KEPT]]
+    return _newest_first(judged(record) for record in found if record)
+
+
+async def watch_records(folder: Path | None = None) -> AsyncIterator[list[RunRecord]]:
+    """The list as it is, and again at each change, also when a runner ends without a word. Never ends by itself."""
+    from watchfiles import awatch
+
+    folder = folder or index()
+    folder.mkdir(parents=True, exist_ok=True)
+    stop = asyncio.Event()
+    changes = awatch(folder, step=20, debounce=100, stop_event=stop, rust_timeout=0, recursive=False)
+    coming: asyncio.Task[Any] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(changes))
+            found = await asyncio.to_thread(records, folder)
+            yield found
+            with _endings(found) as gone:
+                await asyncio.wait({coming, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if coming.done():
+                coming.result()
+                coming = None
+    finally:
+        stop.set()
+        if coming is not None:
+            coming.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await coming
+
+
+class _endings:
+    """A future that is done when one of the processes that run something here has ended; the system tells."""
+
+    def __init__(self, found: Iterable[RunRecord]) -> None:
+        self._births = {birth for each in found if not each.state.over and (birth := Birth.read(each.runner)) is not None}
+        self._descriptors: list[int] = []
+
+    def __enter__(self) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        for birth in self._births:
+            if birth.host == os.uname().nodename:
+                with suppress(OSError, AttributeError):  # where there is none, the next change tells
+                    descriptor = os.pidfd_open(birth.pid)
+                    self._descriptors.append(descriptor)
+                    loop.add_reader(descriptor, lambda: future.done() or future.set_result(None))
+        return future
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for descriptor in self._descriptors:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+
+def _files(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return [path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith(".")]
+    return []
+
+
+def _newest_first(found: Iterable[RunRecord]) -> list[RunRecord]:
+    return sorted(found, key=lambda record: record.id, reverse=True)

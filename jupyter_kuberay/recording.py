@@ -1,0 +1,99 @@
+"""What a notebook tells about its run: values by name, which whoever started it shows, keeps and compares.
+
+>>> from jupyter_kuberay import record
+>>> record("rouge_l", 0.42)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from jupyter_kuberay.errors import InvalidSpec
+
+MIME = "application/vnd.jupyter-kuberay.value+json"
+_LONGEST = 100_000  # characters of JSON
+
+
+def record(name: str, value: Any) -> None:
+    """Record ``value`` under ``name`` for this run; recorded again, the last one counts.
+
+    It becomes an output of the cell, so it stays with the notebook; a batch run, a sweep's
+    table and a pipeline take it from there. Outside a notebook nothing is shown.
+    With MLflow set up (an active run, or ``MLFLOW_TRACKING_URI``), numbers become its
+    metrics and everything else its parameters.
+
+    Parameters
+    ----------
+    value
+        What JSON can hold: a number, text, true or false, None, or lists and mappings of these.
+        Numbers of numpy and torch count as numbers.
+
+    Raises
+    ------
+    InvalidSpec
+        The name is empty, or the value is something else or longer than 100,000 characters.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidSpec("A recorded value needs a name.", 'Record it as record("loss", 0.1).')
+    plain = _plain(value)
+    try:
+        text = json.dumps(plain, allow_nan=True)
+    except (TypeError, ValueError):
+        raise InvalidSpec(
+            f"{name!r} cannot be recorded: {type(value).__name__} is nothing that JSON holds.", "Record numbers, texts, lists or mappings."
+        ) from None
+    if len(text) > _LONGEST:
+        raise InvalidSpec(f"{name!r} cannot be recorded: it has {len(text)} characters.", "Write it to a file, and record where that is.")
+    _show(name, plain)
+    _to_mlflow(name, plain)
+
+
+def values_in(data: Any) -> dict[str, Any]:
+    """What an output's data holds of recorded values; nothing for all other outputs."""
+    found = data.get(MIME) if isinstance(data, dict) else None
+    return {str(name): value for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if not isinstance(value, str | int | float | bool | type(None)):
+        if getattr(value, "ndim", 0) and hasattr(value, "tolist"):
+            return value.tolist()
+        if hasattr(value, "item"):
+            return value.item()
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+    return value
+
+
+def _show(name: str, value: Any) -> None:
+    shell = sys.modules.get("IPython")
+    if shell is None or shell.get_ipython() is None or getattr(shell.get_ipython(), "kernel", None) is None:
+        return
+    from IPython.display import display
+
+    text = f"{name} = {value!r}"
+    display({MIME: {name: value}, "text/plain": text if len(text) < 200 else f"{text[:200]}…"}, raw=True)  # type: ignore[no-untyped-call]
+
+
+def _to_mlflow(name: str, value: Any) -> None:
+    mlflow = sys.modules.get("mlflow")
+    if mlflow is None:
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            return
+        try:
+            import mlflow  # type: ignore[import-not-found,no-redef]
+        except ImportError:
+            return
+    elif not os.environ.get("MLFLOW_TRACKING_URI") and mlflow.active_run() is None:
+        return
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        mlflow.log_metric(name, value)
+    else:
+        mlflow.log_param(name, value)
