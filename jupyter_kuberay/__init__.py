@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jupyter_kuberay.client import Client
     from jupyter_kuberay.cluster import Cluster, connect
     from jupyter_kuberay.errors import KubeRayError
+    from jupyter_kuberay.recording import record
     from jupyter_kuberay.service import Service, publish, rollback
     from jupyter_kuberay.spec import Application, ClusterSpec, HeadSpec, JobSpec, ServiceSpec, WorkerGroup
 
@@ -34,6 +35,7 @@ _WHERE = {
     "connect": "cluster",
     "detach": "attach",
     "publish": "service",
+    "record": "recording",
     "rollback": "service",
 }
 
@@ -54,6 +56,7 @@ __all__ = [
     "connect",
     "detach",
     "publish",
+    "record",
     "rollback",
 ]
 

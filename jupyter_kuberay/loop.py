@@ -13,7 +13,7 @@ import contextvars
 import os
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -50,11 +50,12 @@ class BackgroundLoop:
         """Whether its thread runs in this process (a fork has the object without the thread)."""
         return self._pid == os.getpid() and self._thread.is_alive()
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], interrupted: Callable[[KeyboardInterrupt], None] | None = None) -> T:
         """Run ``coroutine`` on the loop and return its result, or raise what it raised.
 
         A KeyboardInterrupt here cancels the coroutine, waits up to
-        `CANCEL_SECONDS` for it to clean up, and is raised.
+        `CANCEL_SECONDS` for it to clean up, and is raised. With ``interrupted``,
+        that is called on the loop instead, each time, and the waiting goes on.
         """
         if threading.current_thread() is self._thread:
             coroutine.close()
@@ -88,9 +89,14 @@ class BackgroundLoop:
             self._loop.call_soon_threadsafe(begin)
             # A signal that comes just before Python blocks, or to another thread, does not end a wait: a wait without
             # an end would answer Ctrl-C only when the coroutine is done.
-            while not gate.acquire(timeout=_SIGNAL_SECONDS):
-                pass
-            return result.result()
+            while True:
+                try:
+                    if gate.acquire(timeout=_SIGNAL_SECONDS):
+                        return result.result()
+                except KeyboardInterrupt as interrupt:
+                    if interrupted is None or over:
+                        raise
+                    self._loop.call_soon_threadsafe(interrupted, interrupt)
         except BaseException:
             if not over:
                 self._loop.call_soon_threadsafe(cancel)
@@ -115,7 +121,7 @@ def background_loop() -> BackgroundLoop:
         return _shared
 
 
-def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_sync(coroutine: Coroutine[Any, Any, T], interrupted: Callable[[KeyboardInterrupt], None] | None = None) -> T:
     """Run ``coroutine`` on the shared loop from synchronous code; see `BackgroundLoop.run`.
 
     >>> async def answer() -> int:
@@ -123,7 +129,7 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     >>> run_sync(answer())
     42
     """
-    return background_loop().run(coroutine)
+    return background_loop().run(coroutine, interrupted)
 
 
 def _hand_over(ended: asyncio.Task[T], result: concurrent.futures.Future[T]) -> None:

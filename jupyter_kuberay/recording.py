@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from jupyter_kuberay.errors import InvalidSpec
@@ -83,17 +85,19 @@ def _show(name: str, value: Any) -> None:
 
 
 def _to_mlflow(name: str, value: Any) -> None:
-    mlflow = sys.modules.get("mlflow")
+    mlflow = _mlflow()
     if mlflow is None:
-        if not os.environ.get("MLFLOW_TRACKING_URI"):
-            return
-        try:
-            import mlflow  # type: ignore[import-not-found,no-redef]
-        except ImportError:
-            return
-    elif not os.environ.get("MLFLOW_TRACKING_URI") and mlflow.active_run() is None:
         return
     if isinstance(value, int | float) and not isinstance(value, bool):
         mlflow.log_metric(name, value)
     else:
         mlflow.log_param(name, value)
+
+
+def _mlflow() -> Any:
+    """MLflow where it is set up: by an active run, or a tracking server; None elsewhere."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        with suppress(ImportError):
+            return import_module("mlflow")
+    loaded: Any = sys.modules.get("mlflow")
+    return loaded if loaded is not None and loaded.active_run() is not None else None

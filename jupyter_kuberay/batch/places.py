@@ -6,6 +6,7 @@ An ``s3://`` URL works with what Ray brings along (pyarrow); with s3fs installed
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -92,7 +93,23 @@ class Place:
                         filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
                 filesystem.pipe_file(path, content)
         except OSError as error:
-            raise Unwritable(f"{self.url!r} cannot be written: {_said(error)}.", "Name another place, or make room and rights there.") from error
+            raise Unwritable(
+                f"{self.url!r} cannot be written: {_said(error)}.", "Name another place, or make room and rights there."
+            ) from error
+
+    def put(self, file: Path) -> None:
+        """Copy a file of this machine here, without holding it in memory. Raises `Unwritable`."""
+        try:
+            if self.path is not None:
+                shutil.copyfile(file, self.path)
+                return
+            with _asking(self.url):
+                filesystem, path = _opened(self.url)
+                filesystem.put_file(str(file), path)
+        except OSError as error:
+            raise Unwritable(
+                f"{self.url!r} cannot be written: {_said(error)}.", "Name another place, or make room and rights there."
+            ) from error
 
     def exists(self) -> bool:
         """Whether there is a file. Raises `Refused` where nobody can tell."""
@@ -130,6 +147,10 @@ class Place:
 
     def __str__(self) -> str:
         return self.url
+
+
+def _unwritable(place: Place, error: OSError) -> Unwritable:
+    return Unwritable(f"{place.url!r} cannot be written: {_said(error)}.", "Name another place, or make room and rights there.")
 
 
 @contextmanager

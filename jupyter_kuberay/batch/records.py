@@ -127,6 +127,11 @@ def judged(record: RunRecord, at: datetime | None = None) -> RunRecord:
     return record.changed(state=RunState.LOST, error=why, hint="Its output has what ran until then; run it again.", ended=record.heartbeat)
 
 
+def as_json(record: RunRecord) -> bytes:
+    """As it lies beside an output."""
+    return (json.dumps(record.json(), indent=1) + "\n").encode()
+
+
 # --- beside the output ---------------------------------------------------
 
 
@@ -195,7 +200,9 @@ async def watch_records(folder: Path | None = None) -> AsyncIterator[list[RunRec
     coming: asyncio.Task[Any] | None = None
     try:
         while True:
-            coming = coming or asyncio.ensure_future(anext(changes))
+            if coming is None:
+                coming = asyncio.ensure_future(anext(changes))
+                await asyncio.sleep(0)  # it watches before anybody reads: nothing is between the two
             found = await asyncio.to_thread(records, folder)
             yield found
             with _endings(found) as gone:
@@ -226,7 +233,7 @@ class _endings:
                 with suppress(OSError, AttributeError):  # where there is none, the next change tells
                     descriptor = os.pidfd_open(birth.pid)
                     self._descriptors.append(descriptor)
-                    loop.add_reader(descriptor, lambda: future.done() or future.set_result(None))
+                    loop.add_reader(descriptor, _done, future)
         return future
 
     def __exit__(self, *_: object) -> None:
@@ -234,6 +241,11 @@ class _endings:
         for descriptor in self._descriptors:
             loop.remove_reader(descriptor)
             os.close(descriptor)
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from jupyter_kuberay.observation import Bundle
 
 if TYPE_CHECKING:
-    from jupyter_kuberay.batch import Outcome
+    from jupyter_kuberay.batch import RunRecord
 
 
 class Answer(BaseModel):
@@ -47,11 +47,20 @@ class NotebookRun(Answer):
     seconds: float
     cluster: str
     kept: bool  # whether the cluster is still there
+    values: dict[str, Any] = {}  # what it recorded
+    id: str = ""  # see `runs`
 
     @classmethod
-    def of(cls, done: Outcome, cluster: str, *, kept: bool) -> NotebookRun:
+    def of(cls, done: RunRecord, *, kept: bool) -> NotebookRun:
         return cls(
-            notebook=str(done.source), output=str(done.target), cells=done.cells, seconds=round(done.seconds, 3), cluster=cluster, kept=kept
+            notebook=done.notebook,
+            output=done.output,
+            cells=done.done,
+            seconds=round(done.seconds, 3),
+            cluster=done.cluster,
+            kept=kept,
+            values=dict(done.values),
+            id=done.id,
         )
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_kuberay.batch import parameters_of
+from jupyter_kuberay.batch import Place, Run, RunRequest, parameters_of
 from jupyter_kuberay.errors import Failed, InvalidSpec, KubeRayError, NotFound, Refused
 from jupyter_kuberay.faces.commands import bring_up, wanted
 from jupyter_kuberay.faces.face import Face, Interrupted
-from jupyter_kuberay.faces.runs import end, run_on, short_name
+from jupyter_kuberay.faces.runs import end, kernel_environment, prepared, run_on, short_name
 from jupyter_kuberay.loop import run_sync
 from jupyter_kuberay.observation import Kind
 from jupyter_kuberay.service import Service
@@ -120,7 +120,11 @@ class Demo:
             offered["base"] = self._model
         known = parameters_of(source)
         parameters = {key: value for key, value in offered.items() if key in known and value}
-        run_on(self._face, self.name, source, target, parameters, folder=self._folder)
+        request = RunRequest(
+            Place.of(source), Place.of(target), parameters, self.name, kernel_environment(self._face), folder=self._folder, attach=False
+        )
+        with prepared(Run(request)) as run:
+            run_on(self._face, run)
 
     def _tell(self) -> None:
         face, evaluation = self._face, _read(self.run_dir / "evaluation.json")

@@ -119,7 +119,7 @@ def run(line: str, shell: Any) -> Any:
     """
     import click
 
-    from jupyter_kuberay.faces import health, models  # noqa: F401  (they add their commands)
+    from jupyter_kuberay.faces import health, models, notebooks  # noqa: F401  (they add their commands)
     from jupyter_kuberay.faces.commands import kuberay
 
     face = Notebook(shell)
@@ -194,7 +194,7 @@ def _complete(shell: Any, event: Any) -> list[str]:
     """What may follow on the line, in the command line's own words."""
     from click.shell_completion import ShellComplete
 
-    from jupyter_kuberay.faces import health, models  # noqa: F401
+    from jupyter_kuberay.faces import health, models, notebooks  # noqa: F401
     from jupyter_kuberay.faces.commands import kuberay
 
     try:

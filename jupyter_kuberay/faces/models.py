@@ -1,16 +1,15 @@
-"""The commands about notebooks and published models."""
+"""The commands about published models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jupyter_kuberay.errors import KubeRayError, NotFound
 from jupyter_kuberay.faces import options
-from jupyter_kuberay.faces.commands import bring_up, command, wanted
+from jupyter_kuberay.faces.commands import command, wanted
 from jupyter_kuberay.faces.face import Face, Interrupted
 from jupyter_kuberay.loop import run_sync
 
@@ -211,75 +210,3 @@ def unpublish(face: Face, names: tuple[str, ...], yes: bool, no_wait: bool, time
             raise Interrupted(f"Interrupted. Service {name!r} goes on ending.") from None
         gone.append(Removed(name=name, kind="RayService", gone=not no_wait))
     return Listing("removed", gone)
-
-
-# --- notebooks -----------------------------------------------------------
-
-
-@command(SECTION)
-@click.argument("notebook", type=click.Path(dir_okay=False))
-@click.option(
-    "-p", "--parameter", "parameters", type=(str, str), multiple=True, metavar="KEY VALUE", help="A parameter of the notebook; repeatable."
-)
-@click.option("--out", default="", metavar="PATH", type=click.Path(), help="The notebook with its outputs; default: beside it, -out.ipynb.")
-@click.option("--cluster", default="", metavar="NAME", shell_complete=options.cluster_names, help="Run it on a cluster that is there.")
-@options.request
-@click.option("--keep", is_flag=True, help="Leave the cluster that was brought up for it.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300, show_default=True, metavar="SECONDS", help="Of `up`.")
-def run(
-    face: Face,
-    notebook: str,
-    parameters: tuple[tuple[str, str], ...],
-    out: str,
-    cluster: str,
-    keep: bool,
-    timeout: float,
-    profile: str,
-    **fields: Any,
-) -> Any:
-    """Run a notebook on a cluster, from beginning to end.
-
-    On the cluster that is named, or on one that is brought up for it and taken
-    down afterwards in any case. A cell that raises ends it with code 1; the
-    output notebook holds everything up to there.
-    """
-    from jupyter_kuberay.batch import check_notebook
-    from jupyter_kuberay.faces.answers import NotebookRun
-    from jupyter_kuberay.faces.runs import borrowed, check_cluster, run_on
-
-    source = Path(notebook)
-    target = Path(out) if out else source.with_name(f"{source.stem}-out.ipynb")
-    values = {key: _scalar(value) for key, value in parameters}
-    check_notebook(source, values)
-    if cluster:
-        check_cluster(face, cluster)
-        done = run_on(face, cluster, source, target, values)
-        return NotebookRun.of(done, cluster, kept=True)
-    with borrowed(face, source.stem, keep, lambda name: bring_up(face, wanted(face.client, name, profile, **fields), timeout)) as name:
-        done = run_on(face, name, source, target, values)
-    return NotebookRun.of(done, name, kept=keep)
-
-
-def _scalar(text: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-
-
-@command(SECTION, shows=False)
-@click.option("--model", default="", metavar="MODEL", help="A seq2seq model by name or path, to be trained further.")
-@click.option("--run-dir", default="", metavar="PATH", type=click.Path(file_okay=False), help="Where all of it goes; default: runs/.")
-@options.profile
-@click.option("--keep", is_flag=True, help="Leave cluster and service running.")
-def demo(face: Face, model: str, run_dir: str, profile: str, keep: bool) -> None:
-    """From nothing to a served model, on a cluster of its own.
-
-    Runs the lifecycle's notebooks, publishes the model, and asks it for two
-    summaries. Takes some minutes, and cleans up whatever happens.
-    """
-    from jupyter_kuberay.faces.demo import Demo
-
-    Demo(face, model=model, run_dir=run_dir, profile=profile, keep=keep).show()

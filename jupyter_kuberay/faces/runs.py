@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_kuberay.batch import CLUSTER_VARIABLE, Outcome, run_notebook
+from jupyter_kuberay.batch import Run, RunRecord, RunState, Step, run_now
 from jupyter_kuberay.config import BACKEND_VARIABLE
-from jupyter_kuberay.errors import Conflict, KubeRayError, NotFound
+from jupyter_kuberay.errors import Conflict, Failed, KubeRayError, NotFound
 from jupyter_kuberay.faces.face import Face, Interrupted
 from jupyter_kuberay.loop import run_sync
+from jupyter_kuberay.manifest import read_cluster
 from jupyter_kuberay.names import object_name
 from jupyter_kuberay.observation import Kind
 
@@ -76,11 +76,54 @@ async def _gone(client: Client, name: str, kind: Kind) -> None:
     await client.wait_gone(name, kind=kind)
 
 
-def run_on(face: Face, cluster: str, source: Path, target: Path, parameters: Mapping[str, Any], **more: Any) -> Outcome:
-    """Run a notebook on a cluster, showing how far it is."""
-    kernel = {CLUSTER_VARIABLE: cluster, BACKEND_VARIABLE: face.client.backend.name}
+def run_on(face: Face, run: Run) -> RunRecord:
+    """Run a notebook that is prepared, showing how far it is; raise what became of it unless it went well.
+
+    Ctrl-C ends it after the cell that runs, and a second one at once.
+    """
+    title, last = run.request.source.stem, Step(-1, 0, "")
+
+    def stopping(count: int) -> None:
+        if count == 1:
+            face.say(f"{title} stops after this cell; Ctrl-C again interrupts it.")
+
+    with face.steps(title) as step:
+
+        def told(now: RunRecord) -> None:
+            nonlocal last
+            at = Step(now.done, now.cells, now.cell)
+            if now.state is RunState.RUNNING and at != last and (now.cell or now.done == now.cells):
+                last = at
+                step(at)
+
+        run.told = told
+        done = run_now(run, stopping)
+    if done.state is RunState.INTERRUPTED:
+        raise Interrupted(f"Interrupted in {run.request.source.name}; what ran is in {run.request.output}.")
+    if done.state is not RunState.SUCCEEDED:
+        raise Failed(done.error, done.hint)
+    return done
+
+
+@contextmanager
+def prepared(run: Run) -> Iterator[Run]:
+    """A run whose output is claimed; one that then does not begin says why in its record."""
+    run.prepare()
     try:
-        with face.steps(source.stem) as step:
-            return run_notebook(source, target, parameters, kernel=kernel, progress=step, **more)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Interrupted in {source.name}; what ran is in {target}.") from None
+        yield run
+    except BaseException as error:
+        if not run.begun:
+            run.give_up(error)
+        raise
+
+
+def cluster_facts(face: Face, name: str) -> dict[str, Any]:
+    """What a run keeps of the cluster that it works on."""
+    seen = run_sync(face.client.seen(name))
+    spec = read_cluster(seen.resource)
+    return {"spec": spec.model_dump(mode="json", exclude_defaults=True), "image": spec.image}
+
+
+def kernel_environment(face: Face) -> dict[str, str]:
+    """What a run's kernel has to know beside its cluster."""
+    return {BACKEND_VARIABLE: face.client.backend.name}
