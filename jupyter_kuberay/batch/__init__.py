@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jupyter_kuberay.batch.notebook import CLUSTER_VARIABLE, Step, check_notebook, parameters_of
 from jupyter_kuberay.batch.places import Place
-from jupyter_kuberay.batch.records import RunRecord, RunState, read_record, records, watch_records
+from jupyter_kuberay.batch.records import RunRecord, RunState, read_record, watch_records
 from jupyter_kuberay.batch.running import Run, RunRequest, run_now
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "check_notebook",
     "parameters_of",
     "read_record",
-    "records",
     "run_now",
     "watch_records",
 ]
