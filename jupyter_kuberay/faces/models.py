@@ -10,7 +10,7 @@ import click
 
 from jupyter_kuberay.errors import KubeRayError, NotFound
 from jupyter_kuberay.faces import options
-from jupyter_kuberay.faces.commands import bring_up, command, wanted
+from jupyter_kuberay.faces.commands import command, wanted
 from jupyter_kuberay.faces.face import Face, Interrupted
 from jupyter_kuberay.loop import run_sync
 
@@ -255,7 +255,7 @@ def run(
         check_cluster(face, cluster)
         done = run_on(face, cluster, source, target, values)
         return NotebookRun.of(done, cluster, kept=True)
-    with borrowed(face, source.stem, keep, lambda name: bring_up(face, wanted(face.client, name, profile, **fields), timeout)) as name:
+    with borrowed(face, source.stem, keep, lambda name: wanted(face.client, name, profile, **fields), timeout) as name:
         done = run_on(face, name, source, target, values)
     return NotebookRun.of(done, name, kept=keep)
 
