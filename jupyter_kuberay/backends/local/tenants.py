@@ -18,6 +18,7 @@ from jupyter_kuberay.backends.local.jobs import ENDED, JobKeeper, awaited, overd
 from jupyter_kuberay.backends.local.ports import answers
 from jupyter_kuberay.backends.local.services import ServiceKeeper
 from jupyter_kuberay.backends.local.store import Kept, Store
+from jupyter_kuberay.backends.local.supervision import cluster_of_job
 from jupyter_kuberay.backends.local.told import with_condition
 from jupyter_kuberay.errors import KubeRayError, NotFound
 
@@ -130,8 +131,9 @@ class JobTenant(_Tenant):
         if kept.deleting:
             if self._keeper is not None:
                 await self._keeper.stop(kept.status)
-            self.store.remove(self.kind, self.name)
-            return -1
+            if cluster_of_job(kept.resource):
+                self.store.remove(self.kind, self.name)
+            return -1  # one with a cluster of its own goes after that, which its supervisor sees to
         placed = {**kept.status, "rayClusterName": self.cluster.name}
         if (problem := problem_of(kept.resource["spec"])) is not None:
             self._tell(kept, {**placed, "jobDeploymentStatus": "ValidationFailed", "reason": "ValidationFailed", "message": problem})
