@@ -29,6 +29,8 @@ DASHBOARD_SECONDS = 0.5  # what the dashboard's word on versions may cost an att
 class Attachment:
     """What a person holds while this process is attached to a cluster. `attach` makes it."""
 
+    same = False  # whether what runs on the cluster has all that this process has
+
     def __init__(self, cluster: str, reach: Reach) -> None:
         self.cluster = cluster
         self._held = _Held(cluster, reach)
@@ -156,6 +158,15 @@ def attach(reach: Reach, cluster: str, *, ray_version: str = "", replace: bool =
 def attached() -> Attachment | None:
     """What this process is attached to, its connection alive or lost; None if to nothing."""
     return _current
+
+
+def hold(attachment: Attachment) -> None:
+    """Have this process attached by an attachment that was made elsewhere, in place of any other."""
+    global _current
+    with _lock:
+        if _current is not None and _current is not attachment:
+            _current.detach()
+        _current = attachment
 
 
 def detach() -> None:

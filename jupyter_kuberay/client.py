@@ -301,7 +301,9 @@ class Client:
         there = await self.seen(name, kind)
         owner = cluster_status(there).owner if kind is Kind.CLUSTER else ""
         if owner:
-            raise Conflict(f"Cluster {name!r} belongs to {owner!r}.", f"Take that down instead: jupyter kuberay unpublish {owner}.")
+            of_job = there.labels.get("ray.io/originated-from-crd") == str(Kind.JOB)
+            hint = "It goes with that job, as soon as it ends." if of_job else f"Take that down instead: jupyter kuberay unpublish {owner}."
+            raise Conflict(f"Cluster {name!r} belongs to {owner!r}.", hint)
         await self.backend.delete(kind, name)
         if wait:
             await self.wait_gone(name, kind=kind, timeout=timeout)

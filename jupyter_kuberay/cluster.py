@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CLUSTER_VARIABLE = "JUPYTER_KUBERAY_CLUSTER"
+INSIDE_VARIABLE = "JUPYTER_KUBERAY_INSIDE"  # the cluster in which this process runs
 _YOUNG_S, _OPENS_S = 120.0, 15.0
 
 _client: Client | None = None
@@ -220,6 +221,8 @@ class Cluster:
 def connect(name: str = "", client: Client | None = None, *, backend: str = "") -> Cluster:
     """Take a cluster that is there: ``name``, or the one that JUPYTER_KUBERAY_CLUSTER names, or the user's only one.
 
+    In a program that runs in a cluster (JUPYTER_KUBERAY_INSIDE names it) it is that one; see `jupyter_kuberay.inside`.
+
     Parameters
     ----------
     backend
@@ -230,8 +233,12 @@ def connect(name: str = "", client: Client | None = None, *, backend: str = "") 
     NotFound
         There is none of that name, or none at all.
     Conflict
-        There are several, and none is named.
+        There are several, and none is named; or this runs in another.
     """
+    if client is None and (here := os.environ.get(INSIDE_VARIABLE)):
+        from jupyter_kuberay.inside import enter
+
+        return enter(here, name)
     client = client or client_of(backend)
     name = name or os.environ.get(CLUSTER_VARIABLE, "") or _only(client)
     run_sync(client.seen(name))

@@ -20,6 +20,8 @@ def runtime_env(attachment: Attachment, function: Callable[..., Any], *, env: Ma
 
     An environment costs the start of a process once (2 s), so none is asked for without need.
     """
+    if attachment.same:
+        return {"env_vars": dict(env)} if env else {}
     needs = modules.needs_of(function)
     places = {name: place for name in needs.own if (place := modules.own_place(name)) is not None}
     there = inventory(attachment, {**dict.fromkeys(needs.installed), **places})

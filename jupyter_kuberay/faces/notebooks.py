@@ -9,7 +9,7 @@ import click
 
 from jupyter_kuberay.errors import InvalidSpec
 from jupyter_kuberay.faces import options
-from jupyter_kuberay.faces.commands import bring_up, command, wanted
+from jupyter_kuberay.faces.commands import command, wanted
 from jupyter_kuberay.faces.face import Face
 
 SECTION = "Notebooks and models"
@@ -74,7 +74,7 @@ def run(
             check_cluster(face, cluster)
             prepared_run.on(cluster, **cluster_facts(face, cluster))
             return NotebookRun.of(run_on(face, prepared_run), kept=True)
-        with borrowed(face, source.stem, keep, lambda name: bring_up(face, wanted(face.client, name, profile, **fields), timeout)) as name:
+        with borrowed(face, source.stem, keep, lambda name: wanted(face.client, name, profile, **fields), timeout) as name:
             prepared_run.on(name, **cluster_facts(face, name))
             done = run_on(face, prepared_run)
     return NotebookRun.of(done, kept=keep)

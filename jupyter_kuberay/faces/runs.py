@@ -18,6 +18,8 @@ from jupyter_kuberay.observation import Kind
 
 if TYPE_CHECKING:
     from jupyter_kuberay.client import Client
+    from jupyter_kuberay.lease import Lease
+    from jupyter_kuberay.spec import ClusterSpec
 
 
 def short_name(beginning: str) -> str:
@@ -36,21 +38,66 @@ def check_cluster(face: Face, name: str) -> None:
 
 
 @contextmanager
-def borrowed(face: Face, purpose: str, keep: bool, bring_up: Callable[[str], Any]) -> Iterator[str]:
-    """A new cluster while the context lasts, or, if it is to be kept, longer; taken down whatever happens."""
-    name = short_name(purpose)
-    bring_up(name)  # it cleans up after itself
+def borrowed(face: Face, purpose: str, keep: bool, wanted: Callable[[str], ClusterSpec], timeout: float) -> Iterator[str]:
+    """A new cluster while the context lasts, or, if it is to be kept, longer; taken down whatever happens, kill -9 included."""
+    if keep:
+        with _kept(face, wanted(short_name(purpose)), timeout) as name:
+            yield name
+        return
+    lease = _lent(face, wanted(short_name(purpose)), purpose, timeout)
     try:
-        yield name
+        yield lease.name
     except KeyboardInterrupt as interrupt:
         said = interrupt.message if isinstance(interrupt, Interrupted) else "Interrupted."
-        raise Interrupted(f"{said} {end(face, name, Kind.CLUSTER, keep)}") from None
+        raise Interrupted(f"{said} {_returned(face, lease)}") from None
     except BaseException:
-        face.say(end(face, name, Kind.CLUSTER, keep))
+        face.say(_returned(face, lease))
         raise
     else:
-        if not keep:
-            end(face, name, Kind.CLUSTER, keep)
+        _returned(face, lease)
+
+
+@contextmanager
+def _kept(face: Face, spec: ClusterSpec, timeout: float) -> Iterator[str]:
+    from jupyter_kuberay.faces.commands import bring_up
+
+    bring_up(face, spec, timeout)  # it cleans up after itself
+    try:
+        yield spec.name
+    except KeyboardInterrupt as interrupt:
+        said = interrupt.message if isinstance(interrupt, Interrupted) else "Interrupted."
+        raise Interrupted(f"{said} {end(face, spec.name, Kind.CLUSTER, True)}") from None
+    except BaseException:
+        face.say(end(face, spec.name, Kind.CLUSTER, True))
+        raise
+
+
+def _lent(face: Face, spec: ClusterSpec, purpose: str, timeout: float) -> Lease:
+    """A lease that is open; Ctrl-C waits until what was made is gone, and says so."""
+    from jupyter_kuberay.lease import Lease
+
+    for warning in spec.warnings():
+        face.say(warning)
+    lease = Lease(face.client, spec, purpose=purpose, timeout=timeout)
+    try:
+        with face.waiting(spec.name) as lease.progress:
+            run_sync(lease.open())
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted. {_returned(face, lease, 'again; nothing of it is left')}") from None
+    return lease
+
+
+def _returned(face: Face, lease: Lease, how: str = "") -> str:
+    """Give it back and wait until nothing is left; tells in a sentence what became of it."""
+    name = lease.name or lease.job
+    before = f"{lease.ended.message} " if lease.ended else ""
+    try:
+        with face.waiting(name) as told:
+            told("Taking the cluster down.", 0.0)
+            run_sync(lease.close())
+    except (KeyboardInterrupt, KubeRayError):
+        return f"{before}The cluster {name!r} may not be gone yet; it goes by itself within {lease.grace:.0f} s."
+    return before or f"The cluster {name!r} was taken down{' ' * bool(how)}{how}."
 
 
 def end(face: Face, name: str, kind: Kind, keep: bool) -> str:

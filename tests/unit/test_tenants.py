@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jupyter_kuberay.backends.local.store import Kept, Store
-from jupyter_kuberay.backends.local.tenants import _Tenant
+from jupyter_kuberay.backends.local.tenants import JobTenant, _Tenant
 
 
 class Idle(_Tenant):
@@ -43,3 +43,21 @@ async def test_a_tenant_that_is_cancelled_as_it_is_woken_ends(tenant: Any, turns
     kept.cancel()
     done, _ = await asyncio.wait([kept.task], timeout=5)
     assert done and kept.task.cancelled()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("failure", [None, ("HeadFailed", "The head ended.")])
+async def test_a_jobs_deadline_holds_also_while_its_cluster_does_not_come_or_has_failed(tmp_path: Path, failure: Any) -> None:
+    store, deadline = Store(tmp_path), {"op": "add", "path": "/spec/activeDeadlineSeconds"}
+    spec = {"entrypoint": "true", "rayClusterSpec": {}, "activeDeadlineSeconds": 1000}
+    store.create({"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": "bob-1"}, "spec": spec})
+    kept = JobTenant(store, "bob-1", SimpleNamespace(name="bob-1-abcde", block=None, failure=failure))
+    while not store.read("RayJob", "bob-1").status.get("startTime"):
+        await asyncio.sleep(0)
+    store.patch("RayJob", "bob-1", [{**deadline, "value": 1}])
+    kept.wake()
+    async with asyncio.timeout(30):
+        await kept.task
+    told = store.read("RayJob", "bob-1").status
+    assert (told["jobDeploymentStatus"], told["reason"]) == ("Failed", "DeadlineExceeded")
+    assert told["endTime"] and told["rayClusterName"] == "bob-1-abcde"

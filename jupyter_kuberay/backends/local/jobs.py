@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -43,14 +44,16 @@ class JobKeeper:
     async def reconcile(self, resource: Json, status: Json) -> Json:
         """Take the job one step on, and give the status that is true now; ``status`` is the last one told.
 
-        Nothing is raised for what a user or the world can cause. While the dashboard does not answer, the status stays.
+        Nothing is raised for what a user or the world can cause. While the dashboard does not answer, the status stays
+        until the job's deadline, which holds in any case.
         """
         self.again_in = _SOON_S
         try:
             told = await self._step(resource, status)
         except (Unreachable, Forbidden):
             self.again_in = _RUNNING_S
-            return status
+            counts = status.get("jobDeploymentStatus") in (INITIALIZING, RUNNING)
+            return past_deadline(resource["spec"], status) if counts and overdue(resource["spec"], status, datetime.now(UTC)) else status
         if told.get("jobDeploymentStatus") in (*ENDED, SUSPENDED, WAITING):
             self.again_in = _LATER_S
         elif told.get("jobDeploymentStatus") == RUNNING:
@@ -83,7 +86,7 @@ class JobKeeper:
             return {**begun(resource, status), **generation} if spec.get("jobId") else status
         info = await self._info(spec, str(status["jobId"]))
         if overdue(spec, status, datetime.now(UTC)) and info.get("status") not in _RAY_ENDED:
-            await self.dashboard.stop_job(str(status["jobId"]))
+            await self.stop(status)
             return past_deadline(spec, status)
         return progressed(spec, status, info)
 
@@ -174,11 +177,23 @@ def progressed(spec: Mapping[str, Any], status: Json, info: Json) -> Json:
 
 
 def overdue(spec: Mapping[str, Any], status: Json, at: datetime) -> bool:
-    """Whether the job has run for longer than ``activeDeadlineSeconds``, all its tries together."""
+    """Whether the job has gone on for longer than ``activeDeadlineSeconds``, all its tries together."""
+    return seconds_left(spec, status, at) < 0
+
+
+def seconds_left(spec: Mapping[str, Any], status: Json, at: datetime) -> float:
+    """Until the job's deadline, which counts from when it was first looked at, whether or not its cluster is there."""
     limit = spec.get("activeDeadlineSeconds")
     if not limit or not status.get("startTime"):
-        return False
-    return (at - datetime.fromisoformat(status["startTime"])).total_seconds() > float(limit)
+        return math.inf
+    return float(limit) - (at - datetime.fromisoformat(status["startTime"])).total_seconds()
+
+
+def awaited(spec: Mapping[str, Any], status: Json) -> Json:
+    """The status of a job that was not submitted yet, because its cluster is not ready or suspended."""
+    if spec.get("suspend"):
+        return {**_fresh(status), "jobDeploymentStatus": SUSPENDED}
+    return {**status, "jobDeploymentStatus": INITIALIZING, "startTime": status.get("startTime") or _now()}
 
 
 def past_deadline(spec: Mapping[str, Any], status: Json) -> Json:

@@ -14,10 +14,11 @@ from typing import Any
 from jupyter_kuberay.backends.dashboard import Dashboard
 from jupyter_kuberay.backends.local.cluster import ClusterKeeper
 from jupyter_kuberay.backends.local.files import write_bytes
-from jupyter_kuberay.backends.local.jobs import ENDED, JobKeeper, problem_of
+from jupyter_kuberay.backends.local.jobs import ENDED, JobKeeper, awaited, overdue, past_deadline, problem_of, seconds_left
 from jupyter_kuberay.backends.local.ports import answers
 from jupyter_kuberay.backends.local.services import ServiceKeeper
 from jupyter_kuberay.backends.local.store import Kept, Store
+from jupyter_kuberay.backends.local.supervision import cluster_of_job
 from jupyter_kuberay.backends.local.told import with_condition
 from jupyter_kuberay.errors import KubeRayError, NotFound
 
@@ -130,8 +131,9 @@ class JobTenant(_Tenant):
         if kept.deleting:
             if self._keeper is not None:
                 await self._keeper.stop(kept.status)
-            self.store.remove(self.kind, self.name)
-            return -1
+            if cluster_of_job(kept.resource):
+                self.store.remove(self.kind, self.name)
+            return -1  # one with a cluster of its own goes after that, which its supervisor sees to
         placed = {**kept.status, "rayClusterName": self.cluster.name}
         if (problem := problem_of(kept.resource["spec"])) is not None:
             self._tell(kept, {**placed, "jobDeploymentStatus": "ValidationFailed", "reason": "ValidationFailed", "message": problem})
@@ -151,14 +153,19 @@ class JobTenant(_Tenant):
         return -1 if told.get("jobDeploymentStatus") in ENDED else self._keeper.again_in
 
     def _without_cluster(self, kept: Kept, placed: Json) -> float:
-        failure = self.cluster.failure
+        failure, spec = self.cluster.failure, kept.resource["spec"]
         if failure is not None and kept.status.get("jobId"):
             lost = {"jobStatus": "FAILED", "jobDeploymentStatus": "Failed", "reason": failure[0], "message": failure[1]}
             self._tell(kept, {**placed, **lost, "endTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")})
             return -1
         if not kept.status.get("jobId"):
-            self._tell(kept, {**placed, "jobDeploymentStatus": "Initializing" if not kept.resource["spec"].get("suspend") else "Suspended"})
-        return math.inf if failure is not None else _SOON_S
+            placed = awaited(spec, placed)
+        if not spec.get("suspend") and overdue(spec, placed, datetime.now(UTC)):
+            self._tell(kept, past_deadline(spec, placed))
+            return -1
+        self._tell(kept, placed)
+        # A change wakes this up; the passing of time does not.
+        return max(seconds_left(spec, placed, datetime.now(UTC)), _SOON_S) if failure is not None else _SOON_S
 
     async def _keep_output(self, dashboard: Dashboard, told: Json) -> None:
         """What the job printed outlives its cluster."""
