@@ -28,10 +28,10 @@ side by side.
 
 A step is not run again while nothing that it was made from has changed: its
 notebook, its parameters with all values filled in, the files that these name
-(and folders, where another step recorded them or ``inputs`` names the
-parameter), and for each step of ``after``, that step's run. So a step that ran
-again and recorded the same leaves the steps that only take its values as they
-are.
+(as the step left them, if it wrote any itself), folders that another step
+recorded or whose parameter is in ``inputs``, and for each step of ``after``,
+that step's run. So a step that ran again and recorded the same leaves the steps
+that only take its values as they are.
 """
 
 from __future__ import annotations

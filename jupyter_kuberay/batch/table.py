@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from jupyter_kuberay.batch.records import RunRecord, RunState
@@ -73,12 +72,7 @@ def state_cell(state: str, record: RunRecord | None) -> Cell:
 
 def seconds(record: RunRecord | None) -> float | None:
     """How long a run took; None where it has no end."""
-    if record is None:
-        return None
-    try:
-        return (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
-    except (ValueError, TypeError):
-        return None
+    return record.seconds if record and record.started and record.ended else None
 
 
 def took(time: float | None) -> str:

@@ -1,6 +1,7 @@
 """Pipelines as they are written: read, refused, put in order."""
 
 import graphlib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,8 @@ def test_what_refers_to_nothing_is_left_as_it_is_but_for_its_escapes(value: obje
 
 
 def step(more: str, others: str = "") -> str:
-    return f"parameters: {{lr: 1}}\nsteps:\n  data: {{notebook: d.ipynb, outputs: [splits]}}\n  training: {{notebook: t.ipynb, {more}}}\n{others}"
+    data = "data: {notebook: d.ipynb, outputs: [splits]}"
+    return f"parameters: {{lr: 1}}\nsteps:\n  {data}\n  training: {{notebook: t.ipynb, {more}}}\n{others}"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_what_cannot_run_is_refused_in_a_sentence_before_anything_runs(text: str
 
 
 def test_a_circle_is_named_in_the_order_in_which_it_would_run():
-    text = "steps:\n  a: {notebook: a, after: [c]}\n  b: {notebook: b, after: [a]}\n  c: {notebook: c, after: [b]}\n  d: {notebook: d, after: [a]}"
+    text = "steps:\n" + "".join(f"  {name}: {{notebook: n, after: [{need}]}}\n" for name, need in ("ac", "ba", "cb", "da"))
     with pytest.raises(InvalidSpec) as refused:
         pipeline(text)
     assert refused.value.message == "pipeline.yaml: these steps wait for each other: a → b → c → a."
@@ -165,7 +167,7 @@ def test_any_graph_is_put_in_order_or_has_its_circle_named(graph: dict[str, list
             pipeline(text)
         circle = refused.value.message.removesuffix(".").split(": ")[-1].split(" → ")
         assert len(circle) > 1 and circle[0] == circle[-1]
-        assert all(before in graph[after] for before, after in zip(circle, circle[1:], strict=False))
+        assert all(before in graph[after] for before, after in pairwise(circle))
     else:
         order = [one.name for one in pipeline(text).steps]
         assert sorted(order) == sorted(graph)
