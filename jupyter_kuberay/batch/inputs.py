@@ -22,6 +22,7 @@ CONTENT_BYTES = 256 * 2**20
 _LONGEST_PATH = 4096
 _SAID = ("ETag", "etag", "md5", "md5Hash", "checksum", "size", "LastModified", "last_modified", "mtime", "modified", "created", "updated")
 _CHUNK = 2**20
+_HTTP_SECONDS = 20.0
 
 
 def marks(parameters: Mapping[str, Any], folder: str | os.PathLike[str], whole: Container[str] = ()) -> dict[str, str]:
@@ -99,7 +100,7 @@ def _of_url(url: str, whole: bool) -> str:
         return ""  # such as ray://, which is nobody's store
     try:
         with places._asking(url):
-            filesystem, path = places._opened(url)
+            filesystem, path = _opened(url, scheme)
             filesystem.invalidate_cache()
             said = filesystem.info(path)
             if said.get("type") != "directory":
@@ -109,6 +110,17 @@ def _of_url(url: str, whole: bool) -> str:
         return ""
     except (OSError, KubeRayError):
         return _never_the_same()
+
+
+def _opened(url: str, scheme: str) -> tuple[Any, str]:
+    if scheme not in ("http", "https"):
+        return places._opened(url)
+    import aiohttp
+    import fsspec
+
+    # The address of a service, which may not answer, is a parameter more often than a file's.
+    filesystem, path = fsspec.core.url_to_fs(url, client_kwargs={"timeout": aiohttp.ClientTimeout(total=_HTTP_SECONDS)})
+    return filesystem, str(path)
 
 
 def _of_info(said: Mapping[str, Any]) -> str:
