@@ -243,3 +243,20 @@ def test_a_cluster_that_was_brought_up_for_a_notebook_goes_also_when_a_cell_rais
     assert name.startswith("broken-")
     assert f"The cluster {name!r} was taken down." in said.err
     assert name not in kuberay("list").out
+
+
+def test_ctrl_c_while_a_cluster_comes_up_for_a_notebook_leaves_nothing_and_says_so(kuberay: CommandLine, write: Write) -> None:
+    before = {kept.uid for kept in kuberay.backend.store.all("RayCluster")}
+    with kuberay.start("run", str(write("early", "1")), "--workers", "0") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "The head is starting." in line:
+                break
+        uids = {kept.uid for kept in kuberay.backend.store.all("RayCluster")} - before
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait() == 130
+    said = rest.splitlines()[-1]
+    assert said.startswith("Interrupted. The cluster 'early-") and said.endswith("was taken down again; nothing of it is left.")
+    assert len(uids) == 1 and not [process for uid in uids for process in marked(uid)]
+    assert not kuberay.backend.store.all("RayJob") and "early-" not in kuberay("list", "--all").out
