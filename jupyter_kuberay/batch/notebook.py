@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,3 +67,21 @@ def read_notebook(source: str | os.PathLike[str]) -> tuple[Any, bytes]:
 def check_notebook(source: str | os.PathLike[str], parameters: Mapping[str, Any] | None = None) -> None:
     """Raise what a run would before it starts a kernel: `NotFound` or `InvalidSpec`."""
     checked(parameters_of(source), parameters or {}, Path(source).name)
+
+
+def source_sha256(notebook: bytes) -> str:
+    """A digest of what a notebook does: its cells and their tags, not its outputs or how it was looked at."""
+    cells = [
+        [cell.get("cell_type"), "".join(cell.get("source", "")), sorted(cell.get("metadata", {}).get("tags", []))]
+        for cell in json.loads(notebook).get("cells", [])
+    ]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def slim(notebook: bytes) -> bytes:
+    """A notebook without its outputs, which are made anew and may have megabytes."""
+    found = json.loads(notebook)
+    for cell in found.get("cells", []):
+        if cell.get("cell_type") == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    return json.dumps(found, separators=(",", ":")).encode()

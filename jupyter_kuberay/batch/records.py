@@ -25,6 +25,7 @@ from jupyter_kuberay.errors import KubeRayError, NotFound
 
 SUFFIX = ".run.json"
 SILENCE_S = 180.0  # without a sign of life from a runner elsewhere, it is taken for lost
+ELSEWHERE_S = 5.0  # how old what is shown of a run in the cluster may be
 KEPT = 5_000  # runs in the list of this machine
 
 
@@ -120,7 +121,12 @@ def judged(record: RunRecord, at: datetime | None = None) -> RunRecord:
         lost = not birth.alive
     else:
         heard = record.heartbeat or record.started
-        lost = bool(heard) and ((at or datetime.now(UTC)) - datetime.fromisoformat(heard)).total_seconds() > SILENCE_S
+        # A job may wait for its cluster for as long as it has to; its own status tells.
+        lost = (
+            bool(heard)
+            and not (record.job and record.state is RunState.PENDING)
+            and ((at or datetime.now(UTC)) - datetime.fromisoformat(heard)).total_seconds() > SILENCE_S
+        )
     if not lost:
         return record
     why = "Whatever ran it ended without a word."
@@ -186,7 +192,19 @@ def records(folder: Path | None = None) -> list[RunRecord]:
     names = sorted((path.name for path in _files(folder)), reverse=True)
     forget((name.removesuffix(".json") for name in names[KEPT:]), folder)
     found = [RunRecord.read(read_json(folder / name)) for name in names[:KEPT]]
-    return _newest_first(judged(record) for record in found if record)
+    return _newest_first(judged(_refreshed(record, folder)) for record in found if record)
+
+
+def _refreshed(record: RunRecord, folder: Path) -> RunRecord:
+    """One that runs in the cluster is written there, beside its output."""
+    if not record.job or record.state.over:
+        return record
+    with suppress(KubeRayError, ValueError):
+        there = RunRecord.read(json.loads(record.place.read()))
+        if there is not None and there.id == record.id and there != record:
+            note(there, folder)
+            return there
+    return record
 
 
 async def watch_records(folder: Path | None = None) -> AsyncIterator[list[RunRecord]]:
@@ -205,8 +223,10 @@ async def watch_records(folder: Path | None = None) -> AsyncIterator[list[RunRec
                 await asyncio.sleep(0)  # it watches before anybody reads: nothing is between the two
             found = await asyncio.to_thread(records, folder)
             yield found
+            # Of what runs in the cluster nothing tells here: it is looked at, for as long as somebody looks at this.
+            elsewhere = any(each.job and not each.state.over for each in found)
             with _endings(found) as gone:
-                await asyncio.wait({coming, gone}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({coming, gone}, timeout=ELSEWHERE_S if elsewhere else None, return_when=asyncio.FIRST_COMPLETED)
             if coming.done():
                 coming.result()
                 coming = None

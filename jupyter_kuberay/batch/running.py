@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_kuberay.backends.local.leases import Lease, hold
 from jupyter_kuberay.backends.local.processes import Birth
 from jupyter_kuberay.batch import records
-from jupyter_kuberay.batch.notebook import CLUSTER_VARIABLE, Step, parameters_in, read_notebook
+from jupyter_kuberay.batch.notebook import CLUSTER_VARIABLE, Step, parameters_in, read_notebook, source_sha256
 from jupyter_kuberay.batch.parameters import checked
 from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.batch.records import RunRecord, RunState
@@ -50,8 +50,10 @@ class RunRequest:
         Attach the kernel to the cluster before the first cell.
     cell_timeout
         Seconds after which a cell that still runs ends the run.
-    user, spec, image, group
+    user, spec, image, group, job
         Kept with the run.
+    id, notebook
+        Of a run that was prepared elsewhere and goes on here: its id, and what its notebook is called there.
     """
 
     source: Place
@@ -66,6 +68,9 @@ class RunRequest:
     spec: Mapping[str, Any] = field(default_factory=dict)
     image: str = ""
     group: str = ""
+    job: str = ""
+    id: str = ""
+    notebook: str = ""
 
 
 class Run:
@@ -79,7 +84,7 @@ class Run:
 
     def __init__(self, request: RunRequest, told: Callable[[RunRecord], None] | None = None) -> None:
         self.request = request
-        self.record = RunRecord(records.new_id(), request.source.url, request.output.url)
+        self.record = RunRecord(request.id or records.new_id(), request.notebook or request.source.url, request.output.url)
         self.told = told or (lambda _: None)
         self._notebook: Any = None
         self._claim: Lease | None = None
@@ -107,7 +112,7 @@ class Run:
         self._notebook, text = read_notebook(request.source.url)
         parameters = checked(parameters_in(self._notebook), request.parameters, request.source.name)
         self.record = self.record.changed(
-            source_sha256=hashlib.sha256(text).hexdigest(),
+            source_sha256=source_sha256(text),
             parameters=parameters,
             cells=sum(cell.cell_type == "code" for cell in self._notebook.cells),
             group=request.group,
@@ -115,6 +120,7 @@ class Run:
             spec=request.spec,
             image=request.image,
             cluster=request.cluster,
+            job=request.job,
             versions=_versions(),
             started=records.now(),
             runner=Birth.of(os.getpid()).json(),
@@ -132,7 +138,7 @@ class Run:
         before = None
         with suppress(KubeRayError):  # where it cannot be read, writing tells
             before = records.read_record(self.request.output.url)
-        if self._claim is None or (before is not None and not before.state.over):
+        if self._claim is None or (before is not None and not before.state.over and before.id != self.record.id):
             self._let_go()
             since = f" since {before.started[:19].replace('T', ' ')}" if before and not before.state.over else ""
             raise Conflict(f"Another run writes to {self.request.output.url!r}{since}.", "Wait for it, or name another output.")
@@ -228,6 +234,15 @@ class Run:
             hint=str(getattr(error, "hint", "")),
             ended=records.now(),
         )
+        with suppress(KubeRayError):
+            self.record.place.write(records.as_json(self.record))
+        self._let_go()
+        return self.record
+
+    def hand_over(self, job: str, cluster: str) -> RunRecord:
+        """A job in the cluster runs it from now on, under the same id; nothing of it is held here any more. Blocks."""
+        self._begun = True
+        self._change(job=job, cluster=cluster, runner={}, heartbeat=records.now())
         with suppress(KubeRayError):
             self.record.place.write(records.as_json(self.record))
         self._let_go()
