@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import jupyter_kuberay.batch.pipeline as pipelines
 from jupyter_kuberay.batch.notebook import parameters_of
 from jupyter_kuberay.batch.pipeline import Pipeline
 from jupyter_kuberay.batch.places import Place
+from jupyter_kuberay.batch.values import digest
 from jupyter_kuberay.errors import InvalidSpec, NotFound
 
 
@@ -23,7 +26,7 @@ class Opened:
     output: str  # a folder or URL, absolute
     notebooks: Mapping[str, str]  # by step: an absolute path or URL
     outputs: Mapping[str, str]  # by step, likewise
-    sources: Mapping[str, bytes]  # by step: the notebook as it was read
+    codes: Mapping[str, str]  # by step: `code_digest` of the notebook as it was read
 
 
 def open_pipeline(path: str | os.PathLike[str], parameters: Mapping[str, Any] | None = None, output: str = "") -> Opened:
@@ -56,7 +59,7 @@ def open_pipeline(path: str | os.PathLike[str], parameters: Mapping[str, Any] | 
         raise InvalidSpec(f"{where.name} is not UTF-8.", "Save it as UTF-8.") from error
     pipeline = pipelines.parse_pipeline(text, where.name, parameters)
     notebooks = {step.name: _beside(where, step.notebook) for step in pipeline.steps}
-    sources = {step.name: _source(step, notebooks[step.name], where.name) for step in pipeline.steps}
+    codes = {step.name: code_digest(_source(step, notebooks[step.name], where.name)) for step in pipeline.steps}
     pipelines.check_parameters(pipeline, {name: parameters_of(notebook.url) for name, notebook in notebooks.items()})
     into = Place.of(output) if output else _beside(where, pipeline.output)
     return Opened(
@@ -65,8 +68,18 @@ def open_pipeline(path: str | os.PathLike[str], parameters: Mapping[str, Any] | 
         into.url,
         {name: notebook.url for name, notebook in notebooks.items()},
         {step.name: into.child(step.output).url for step in pipeline.steps},
-        sources,
+        codes,
     )
+
+
+def code_digest(content: bytes) -> str:
+    """What a notebook does, as a SHA-256 in hexadecimal: the same whatever its prose, its outputs and its cells' ids are."""
+    try:
+        cells = [cell for cell in json.loads(content)["cells"] if cell["cell_type"] == "code"]
+        code = [["".join(cell["source"]), "parameters" in cell["metadata"].get("tags", [])] for cell in cells]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return hashlib.sha256(content).hexdigest()  # of an old format, or none
+    return digest(code)
 
 
 def _beside(where: Place, written: str) -> Place:

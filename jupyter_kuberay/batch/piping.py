@@ -8,7 +8,6 @@ one notebook runs is not known here: ``run`` does it.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -279,7 +278,7 @@ class _Running:
 
     def _fingerprint(self, step: PipelineStep, parameters: Mapping[str, Any], found: Mapping[str, str]) -> str:
         runs = {name: record.id for name in step.after if (record := self.now[name].record)}
-        return fingerprint(hashlib.sha256(self._opened.sources[step.name]).hexdigest(), parameters, found, runs)
+        return fingerprint(self._opened.codes[step.name], parameters, found, runs)
 
     def _change(self, name: str, **to: Any) -> None:
         steps = tuple(replace(one, **to) if one.step.name == name else one for one in self.now.steps)
