@@ -1,4 +1,4 @@
-"""The other end of `incluster`: what a RayJob runs in the cluster. ``python -m jupyter_kuberay.batch.driver`` in the job's folder."""
+"""The other end of `incluster`: what a RayJob runs in the cluster, in the folder that it carried there."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from jupyter_kuberay.cluster import INSIDE_VARIABLE, connect
 from jupyter_kuberay.errors import Failed, KubeRayError
 from jupyter_kuberay.loop import run_sync
 
+_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's own: the runtime environment of whatever a job starts
 _CLUSTER = "RAY_CLUSTER_NAME"  # KubeRay gives it to pods
 
 
@@ -192,7 +193,7 @@ async def _on_a_node(request: RunRequest, told: Callable[[RunRecord], None]) -> 
     await asyncio.to_thread(connect().attach)
     task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD", num_returns="streaming")(run_as_task)
     last: RunRecord | None = None
-    news = task.options(name=f"{request.source.stem} {request.output.stem}").remote(request)
+    news = task.options(name=f"{request.source.stem} {request.output.stem}").remote(_movable(request), dict(_job_config()))
     try:
         async for reference in news:
             told_now = RunRecord.read(await reference)
@@ -207,11 +208,31 @@ async def _on_a_node(request: RunRequest, told: Callable[[RunRecord], None]) -> 
     return last
 
 
-def run_as_task(request: RunRequest) -> Any:
-    """In a task: run a notebook, and give its record, as JSON, at each change."""
+def _movable(request: RunRequest) -> RunRequest:
+    """Without what is true on this node only: where the job's folder is."""
+    path = request.source.path
+    if path is None or not path.is_relative_to(Path.cwd()):
+        return replace(request, folder=None)
+    return replace(request, source=Place(str(path.relative_to(Path.cwd()))), folder=None)
+
+
+def _job_config() -> dict[str, Any]:
+    return dict(json.loads(os.environ.get(_JOB_CONFIG) or "{}"))
+
+
+def run_as_task(request: RunRequest, config: dict[str, Any]) -> Any:
+    """In a task: run a notebook, and give its record, as JSON, at each change.
+
+    Its kernel is a driver of its own: it is told where the cluster is, and hands the job's files on to its own tasks.
+    """
     import queue
     import threading
 
+    import ray
+
+    config.setdefault("runtime_env", {})["working_dir"] = os.getcwd()
+    environment = {**request.environment, "RAY_ADDRESS": ray.get_runtime_context().gcs_address, _JOB_CONFIG: json.dumps(config)}
+    request = replace(request, source=Place.of(request.source.url), folder=Path.cwd(), environment=environment)
     news: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
 
     def work() -> None:
@@ -229,6 +250,3 @@ def run_as_task(request: RunRequest) -> Any:
 
 
 _KINDS = {"run": _run, "sweep": _sweep, "pipeline": _pipeline}
-
-if __name__ == "__main__":
-    sys.exit(main())

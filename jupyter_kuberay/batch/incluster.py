@@ -16,6 +16,7 @@ from jupyter_kuberay.carried import carried
 from jupyter_kuberay.spec import ClusterSpec, JobSpec
 
 REQUEST = "request.json"
+_START = "import sys; from jupyter_kuberay.batch.driver import main; sys.exit(main())"
 SAID = "jupyter-kuberay "  # begins the lines of a job's log that tell how far it is
 # What of this package runs in the cluster; a test holds it to what these import.
 ROOMS = (
@@ -87,7 +88,7 @@ def job(sent: Sent, notebooks: Mapping[str, bytes], cluster: str | ClusterSpec, 
         It is too large to be carried; what is at a URL need not be.
     """
     files = {**package(), **notebooks, REQUEST: json.dumps(sent.json()).encode()}
-    entrypoint, variables = carried(files, ["python", "-m", "jupyter_kuberay.batch.driver"], everywhere=True)
+    entrypoint, variables = carried(files, ["python", "-c", _START], everywhere=True)
     variables = {**variables, **(environment or {}), "PYTHONUNBUFFERED": "1"}
     return JobSpec(name=sent.job, entrypoint=entrypoint, cluster=cluster, user=sent.user, runtime_env={"env_vars": variables})
 

@@ -70,12 +70,13 @@ def check_notebook(source: str | os.PathLike[str], parameters: Mapping[str, Any]
 
 
 def source_sha256(notebook: bytes) -> str:
-    """A digest of what a notebook does: its cells and their tags, not its outputs or how it was looked at."""
-    cells = [
-        [cell.get("cell_type"), "".join(cell.get("source", "")), sorted(cell.get("metadata", {}).get("tags", []))]
-        for cell in json.loads(notebook).get("cells", [])
-    ]
-    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+    """What a notebook does, as a SHA-256 in hexadecimal: the same whatever its prose, its outputs and its cells' ids are."""
+    try:
+        cells = [cell for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
+        code = [["".join(cell["source"]), TAG in cell["metadata"].get("tags", [])] for cell in cells]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return hashlib.sha256(notebook).hexdigest()  # of an old format, or none
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
 
 def slim(notebook: bytes) -> bytes:

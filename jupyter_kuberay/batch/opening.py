@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jupyter_kuberay.batch.pipeline as pipelines
-from jupyter_kuberay.batch.notebook import parameters_of
+from jupyter_kuberay.batch.notebook import parameters_of, source_sha256
 from jupyter_kuberay.batch.pipeline import Pipeline
 from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.errors import InvalidSpec, NotFound
@@ -23,7 +23,7 @@ class Opened:
     output: str  # a folder or URL, absolute
     notebooks: Mapping[str, str]  # by step: an absolute path or URL
     outputs: Mapping[str, str]  # by step, likewise
-    sources: Mapping[str, bytes]  # by step: the notebook as it was read
+    codes: Mapping[str, str]  # by step: `source_sha256` of the notebook as it was read
 
 
 def open_pipeline(path: str | os.PathLike[str], parameters: Mapping[str, Any] | None = None, output: str = "") -> Opened:
@@ -56,7 +56,7 @@ def open_pipeline(path: str | os.PathLike[str], parameters: Mapping[str, Any] | 
         raise InvalidSpec(f"{where.name} is not UTF-8.", "Save it as UTF-8.") from error
     pipeline = pipelines.parse_pipeline(text, where.name, parameters)
     notebooks = {step.name: _beside(where, step.notebook) for step in pipeline.steps}
-    sources = {step.name: _source(step, notebooks[step.name], where.name) for step in pipeline.steps}
+    codes = {step.name: source_sha256(_source(step, notebooks[step.name], where.name)) for step in pipeline.steps}
     pipelines.check_parameters(pipeline, {name: parameters_of(notebook.url) for name, notebook in notebooks.items()})
     into = Place.of(output) if output else _beside(where, pipeline.output)
     return Opened(
@@ -65,7 +65,7 @@ def open_pipeline(path: str | os.PathLike[str], parameters: Mapping[str, Any] | 
         into.url,
         {name: notebook.url for name, notebook in notebooks.items()},
         {step.name: into.child(step.output).url for step in pipeline.steps},
-        sources,
+        codes,
     )
 
 

@@ -27,7 +27,7 @@ references and ``after`` make the order; what does not wait for each other runs
 side by side.
 
 A step is not run again while nothing that it was made from has changed: its
-notebook, its parameters with all values filled in, the files that these name
+notebook's code, its parameters with all values filled in, the files that these name
 (as the step left them, if it wrote any itself), folders that another step
 recorded or whose parameter is in ``inputs``, and for each step of ``after``,
 that step's run. So a step that ran again and recorded the same leaves the steps
@@ -288,13 +288,13 @@ def missing_outputs(step: PipelineStep, values: Mapping[str, Any]) -> tuple[str,
     return tuple(name for name in step.outputs if name not in values)
 
 
-def fingerprint(source_sha256: str, parameters: Mapping[str, Any], marks: Mapping[str, str], runs: Mapping[str, str]) -> str:
+def fingerprint(code: str, parameters: Mapping[str, Any], marks: Mapping[str, str], runs: Mapping[str, str]) -> str:
     """What a step's run was made from, as one SHA-256 in hexadecimal.
 
     Parameters
     ----------
-    source_sha256
-        The notebook's.
+    code
+        What the notebook does, in short.
     parameters
         With all values filled in.
     marks
@@ -302,4 +302,4 @@ def fingerprint(source_sha256: str, parameters: Mapping[str, Any], marks: Mappin
     runs
         By step of ``after``: its run's id.
     """
-    return digest([source_sha256, dict(parameters), dict(marks), dict(runs)])
+    return digest([code, dict(parameters), dict(marks), dict(runs)])

@@ -19,7 +19,6 @@ from typing import Any
 from jupyter_kuberay.batch import table
 from jupyter_kuberay.batch.inputs import marks, texts
 from jupyter_kuberay.batch.made import Made, keep_made, still_there
-from jupyter_kuberay.batch.notebook import source_sha256
 from jupyter_kuberay.batch.opening import Opened
 from jupyter_kuberay.batch.pipeline import PipelineStep, fingerprint, missing_outputs
 from jupyter_kuberay.batch.records import RunRecord, RunState, now
@@ -279,7 +278,7 @@ class _Running:
 
     def _fingerprint(self, step: PipelineStep, parameters: Mapping[str, Any], found: Mapping[str, str]) -> str:
         runs = {name: record.id for name in step.after if (record := self.now[name].record)}
-        return fingerprint(source_sha256(self._opened.sources[step.name]), parameters, found, runs)
+        return fingerprint(self._opened.codes[step.name], parameters, found, runs)
 
     def _change(self, name: str, **to: Any) -> None:
         steps = tuple(replace(one, **to) if one.step.name == name else one for one in self.now.steps)

@@ -122,15 +122,16 @@ def judged(record: RunRecord, at: datetime | None = None) -> RunRecord:
     else:
         heard = record.heartbeat or record.started
         # A job may wait for its cluster for as long as it has to; its own status tells.
-        lost = (
-            bool(heard)
-            and not (record.job and record.state is RunState.PENDING)
-            and ((at or datetime.now(UTC)) - datetime.fromisoformat(heard)).total_seconds() > SILENCE_S
-        )
+        waits = bool(record.job) and record.state is RunState.PENDING
+        lost = bool(heard) and not waits and _since(heard, at) > SILENCE_S
     if not lost:
         return record
     why = "Whatever ran it ended without a word."
     return record.changed(state=RunState.LOST, error=why, hint="Its output has what ran until then; run it again.", ended=record.heartbeat)
+
+
+def _since(moment: str, at: datetime | None) -> float:
+    return ((at or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
 
 
 def as_json(record: RunRecord) -> bytes:

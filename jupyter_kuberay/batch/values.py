@@ -74,7 +74,7 @@ def read_yaml(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark and "\n" in text.strip() else ""
-        hint = _excerpt(text, mark.line) if mark else ""
+        hint = _excerpt(text, mark.line, mark.column) if mark else ""
         raise InvalidSpec(f"{where}{line}: {error.problem or error.context}.", hint) from error
     except yaml.reader.ReaderError as error:
         raise InvalidSpec(f"{where} holds a character that YAML does not allow, at {error.position}.", "Remove it, or quote it.") from error
@@ -82,10 +82,12 @@ def read_yaml(text: str, where: str) -> Any:
         raise InvalidSpec(f"{where} is not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}", "") from error
 
 
-def _excerpt(text: str, line: int) -> str:
+def _excerpt(text: str, line: int, column: int) -> str:
     lines = text.splitlines()
-    found = lines[line].strip() if line < len(lines) else ""
-    return f"It says: {found[:80]}" if found else "Something is left open, such as a quote or a bracket."
+    found = lines[line] if line < len(lines) else ""
+    begin = max(0, column - 50)
+    some = found[begin : begin + 80].strip()
+    return f"It says: {'…' if begin else ''}{some}" if some else "Something is left open, such as a quote or a bracket."
 
 
 class _Loader(yaml.SafeLoader):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from jupyter_kuberay.batch.inputs import marks
@@ -116,6 +117,20 @@ async def test_another_notebook_runs_again_with_what_comes_after_it_but_not_besi
     done, ran = await pipes.run()
     assert sorted(ran) == ["counting", "looking", "telling"]
     assert done["telling"].values == {"said": '["a","b","c"] are 30'}
+
+
+async def test_prose_and_outputs_of_a_notebook_run_nothing_again(pipes: Pipes):
+    await pipes.run()
+    file = pipes.folder / "data.ipynb"
+    notebook = nbformat.read(file, as_version=4)
+    notebook.cells[0].source = "# Other words"
+    notebook.cells[1].execution_count = 7
+    notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="seen")]
+    nbformat.write(notebook, file)
+    assert (await pipes.run())[1] == []
+    notebook.cells[2].source += "\n"
+    nbformat.write(notebook, file)
+    assert (await pipes.run())[1] == ["data"]
 
 
 async def test_a_step_that_ran_again_and_recorded_the_same_leaves_what_only_takes_its_values(pipes: Pipes):
