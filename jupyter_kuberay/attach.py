@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT
@@ -46,6 +48,11 @@ class Attachment:
         return self._connection is not None and self._connection.alive
 
     @property
+    def lost_at(self) -> datetime | None:
+        """When the connection was found to be lost, in local time; None while it lives, or after `detach`."""
+        return self._connection.lost_at if self._connection is not None else None
+
+    @property
     def address(self) -> str:
         """Ray Client's address from here, as ``ray://host:port``."""
         return f"ray://{self._held.endpoint(CLIENT_PORT).address}"
@@ -53,7 +60,22 @@ class Attachment:
     @property
     def dashboard(self) -> str:
         """The dashboard's address from here, as ``http://host:port``; `Unreachable` while there is none."""
-        return f"http://{self._held.endpoint(DASHBOARD_PORT).address}"
+        return f"http://{self.dashboard_endpoint().address}"
+
+    def dashboard_endpoint(self) -> Endpoint:
+        """The same, with the token that it asks for."""
+        return self._held.endpoint(DASHBOARD_PORT)
+
+    @cached_property
+    def job_id(self) -> str:
+        """Ray's id of what runs on the cluster for this connection, in hexadecimal."""
+        import ray
+
+        return str(ray.get_runtime_context().get_job_id())
+
+    def again(self) -> Attachment:
+        """Attach to the same cluster once more, after the connection was lost; as `attach` says."""
+        return attach(self._held.reach, self.cluster)
 
     def check(self) -> None:
         """Raise `Unreachable` unless the cluster is still there; takes milliseconds."""
@@ -208,7 +230,7 @@ class _Held:
 
     def __init__(self, cluster: str, reach: Reach) -> None:
         self._cluster = cluster
-        self._reach = reach
+        self.reach = reach
         self._stack = AsyncExitStack()
         self._endpoints: dict[int, Endpoint] = {}
         self._closed = False
@@ -225,7 +247,7 @@ class _Held:
 
     async def _open(self, port: int, seconds: float | None) -> Endpoint:
         async with asyncio.timeout(seconds):
-            return await self._stack.enter_async_context(self._reach(port))
+            return await self._stack.enter_async_context(self.reach(port))
 
     def close(self) -> None:
         with self._lock:

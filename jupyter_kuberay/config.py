@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traitlets import Dict, Enum, Integer, List, TraitError, Unicode
+from traitlets import Bool, Dict, Enum, Integer, List, TraitError, Unicode
 from traitlets.config import Config, SingletonConfigurable
 from traitlets.config.loader import ConfigFileNotFound, JSONFileConfigLoader, PyFileConfigLoader
 
@@ -41,6 +41,12 @@ class KubeRay(SingletonConfigurable):
     profiles = List(Dict(), help="What is offered; default: cpu-small, cpu and gpu.").tag(config=True)
     default_profile = Unicode("", help="Which profile is taken when none is named; default: the first.").tag(config=True)
     limits = Dict(help="Limits of clusters that are made without a profile, as in a profile's limits.").tag(config=True)
+    show_progress = Bool(
+        True, help="Show beside a cell that takes longer than 2 s what its Ray tasks do, in an attached notebook that a person sits at."
+    ).tag(config=True)
+    auto_attach = Bool(
+        False, help="Attach a kernel again before its next cell when the connection was lost; otherwise it is only said."
+    ).tag(config=True)
     dashboard_host = Unicode(
         "",
         help="A second host, of another site than Jupyter's if that can be, at which a proxy leads browsers to `dashboard_port`, for Ray's "

@@ -18,11 +18,13 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from jupyter_kuberay import grammar
 from jupyter_kuberay.errors import Failed, Unreachable, VersionMismatch
+from jupyter_kuberay.interrupts import cancel_what_is_awaited
 from jupyter_kuberay.observation import Endpoint
 from jupyter_kuberay.preflight import Answer, Versions, knock, token_metadata
 
@@ -57,6 +59,7 @@ class Connection:
         self._worker: Any = None
         self._closing = False
         self._dropped = threading.Event()
+        self.lost_at: datetime | None = None  # when it ended by itself
         self._signs: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     @property
@@ -173,6 +176,7 @@ class Connection:
                     ) from error
         self._worker = client.get_context().client_worker
         ray.is_initialized()  # Asks the head once; from now on this is answered here.
+        cancel_what_is_awaited(self._worker)
 
     # -- ending
 
@@ -238,6 +242,7 @@ class Connection:
         self._signs.put("ended")
 
     def _end(self) -> None:
+        self.lost_at = self.lost_at or datetime.now().astimezone()
         self._drop()
         self._dropped.set()
         self._on_end()

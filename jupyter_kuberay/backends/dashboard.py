@@ -74,6 +74,10 @@ class Dashboard:
 
         return await asyncio.to_thread(ask)
 
+    async def tasks(self, job_id: str) -> Json:
+        """How many tasks of a driver's job (Ray's id, in hexadecimal) are in which state, by name, as of a second ago."""
+        return await self._json("GET", f"/api/v0/tasks/summarize?filter_keys=job_id&filter_predicates=%3D&filter_values={quote(job_id)}")
+
     async def submit_job(self, entrypoint: str, job_id: str, **more: Any) -> None:
         """Start a command on the cluster. ``more``: runtime_env, metadata, entrypoint_num_cpus, …, as Ray names them."""
         await self._request("POST", "/api/jobs/", {"entrypoint": entrypoint, "submission_id": job_id, **more}, timeout=60)

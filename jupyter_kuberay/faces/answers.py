@@ -82,10 +82,11 @@ class Manifest:
 
 
 class Listing(Sequence[Any]):
-    """Statuses or other answers, in order; shown as a table."""
+    """Statuses or other answers, in order; shown as a table, with a sentence on what to do with it where there is one."""
 
-    def __init__(self, what: str, items: Iterable[Any]) -> None:
+    def __init__(self, what: str, items: Iterable[Any], how: str = "") -> None:
         self.what = what
+        self.how = how
         self._items = tuple(items)
 
     @overload

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from jupyter_kuberay.errors import InvalidSpec, KubeRayError
-from jupyter_kuberay.faces import health, models, notebooks  # noqa: F401  (they add their commands)
+from jupyter_kuberay.faces import apps, health, jobs, models, notebooks  # noqa: F401  (they add their commands)
 from jupyter_kuberay.faces.commands import kuberay
 from jupyter_kuberay.faces.face import Interrupted, WrongUse
 from jupyter_kuberay.faces.terminal import Terminal

@@ -182,9 +182,15 @@ def attach(face: Face, name: str, replace: bool, no_wait: bool, timeout: float) 
     """Attach a notebook to a cluster.
 
     In a notebook (%kuberay attach) this kernel is attached; on the command line
-    it prints what to paste. Without a NAME: the only cluster that there is.
+    it prints what to paste. Without a NAME: the only cluster that there is, or,
+    in a notebook, a list of those to choose from.
     """
-    client, name = face.client, name or only(face)
+    client = face.client
+    if not name:
+        there = [one for one in run_sync(client.clusters()) if not one.owner]
+        if len(there) > 1 and (offer := face.offer(there, f"Attach one of them: {face.program} attach NAME")) is not None:
+            return offer
+        name = face.names(there, "cluster").name
     run_sync(client.seen(name))
     if not no_wait:
         with face.waiting(name) as told:
@@ -200,6 +206,13 @@ def detach(face: Face) -> None:
     nothing, it does nothing.
     """
     face.detach()
+
+
+@command("Everything else", shows=False)
+@click.argument("state", type=click.Choice(["on", "off"]))
+def progress(face: Face, state: str) -> None:
+    """Show what Ray tasks do beside each cell of a notebook that takes longer than 2 s, or no longer."""
+    face.progress(state == "on")
 
 
 @command("Clusters")

@@ -16,6 +16,7 @@ from jupyter_kuberay.errors import KubeRayError
 if TYPE_CHECKING:
     from jupyter_kuberay.batch import Step
     from jupyter_kuberay.client import Client
+    from jupyter_kuberay.faces.apps import CellApplication
     from jupyter_kuberay.status import ClusterStatus, ServiceStatus
 
 # Told what is waited for: a status (or a sentence), and the seconds since the beginning.
@@ -39,9 +40,13 @@ class WrongUse(KubeRayError):
 class Face(ABC):
     """One conversation: a process of the command line, or a kernel."""
 
+    program = "jupyter kuberay"  # what a person types before a command
+
     def __init__(self) -> None:
+        self.cell: str | None = None  # what stands below the command, where that is a cell's first line
         self.backend = ""  # "" is what the configuration says
         self.output = "table"
+        self.applications: dict[str, CellApplication] = {}  # of cells, kept to be published, by the service's name
         self.debug = False
 
     @property
@@ -76,6 +81,27 @@ class Face(ABC):
     @abstractmethod
     def attach(self, name: str, timeout: float, *, replace: bool = False) -> Any:
         """Attach to a cluster that is usable, or tell how to; ``replace``: instead of another that is attached."""
+
+    @property
+    def attached(self) -> str:
+        """The name of the cluster that this process is attached to, "" for none."""
+        return ""
+
+    def defined(self) -> set[str]:
+        """Names that a person has defined in this process."""
+        return set()
+
+    def run_cell(self, variable: str) -> Any:
+        """Run `cell` in this process, raising what it raises, and give what it has bound to ``variable``."""
+        raise WrongUse("There is no notebook here.", "Use it in one.")
+
+    def offer(self, statuses: Sequence[Any], how: str) -> Any:
+        """A list to choose from, for a person who looks at it; None where nobody does."""
+        return None
+
+    def progress(self, shows: bool) -> None:
+        """Show, or no longer, what Ray tasks do beside a cell that takes long; `WrongUse` where there are no cells."""
+        raise WrongUse("There are no cells here.", "In a notebook: %kuberay progress on|off")
 
     @abstractmethod
     def detach(self) -> None:

@@ -2,6 +2,8 @@
 
 >>> %load_ext jupyter_kuberay                           # doctest: +SKIP
 >>> cluster = %kuberay up alice-1 --workers 2           # doctest: +SKIP
+
+``%%kuberay`` gives a command the cell below: ``%%kuberay job`` and ``%%kuberay app NAME``.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +21,27 @@ from jupyter_kuberay.faces.face import Face, Interrupted, Told, WrongUse
 if TYPE_CHECKING:
     from jupyter_kuberay.batch import Step
     from jupyter_kuberay.client import Client
+    from jupyter_kuberay.faces.apps import CellApplication
+    from jupyter_kuberay.faces.cell_events import CellEvents
     from jupyter_kuberay.status import ClusterStatus, ServiceStatus
 
 PROGRAM = "%kuberay"
+_TAKE_A_CELL = ("job", "app")
+
+_applications: dict[str, CellApplication] = {}  # of this kernel's cells
+_events: CellEvents | None = None  # of this process's shell
 
 
 class Notebook(Face):
     """A kernel: what is waited for is one output that changes; answers are objects."""
 
-    def __init__(self, shell: Any) -> None:
+    program = PROGRAM
+
+    def __init__(self, shell: Any, cell: str | None = None) -> None:
         super().__init__()
         self._shell = shell
+        self.cell = cell
+        self.applications = _applications
 
     @property
     def client(self) -> Client:
@@ -93,6 +105,32 @@ class Notebook(Face):
 
         detach()
 
+    @property
+    def attached(self) -> str:
+        attach = sys.modules.get("jupyter_kuberay.attach")
+        held = attach.attached() if attach is not None else None
+        return held.cluster if held is not None and held.alive else ""
+
+    def defined(self) -> set[str]:
+        return {name for name in self._shell.user_ns if not name.startswith("_")} - set(self._shell.user_ns_hidden)
+
+    def run_cell(self, variable: str) -> Any:
+        shell = self._shell
+        # As IPython compiles a cell, so that a traceback has its lines.
+        exec(shell.compile(self.cell, shell.compile.cache(self.cell), "exec"), shell.user_ns)
+        if variable not in shell.user_ns:
+            raise WrongUse(f"The cell defines no {variable!r}.", "Name the variable of its application: --app VARIABLE.")
+        return shell.user_ns[variable]
+
+    def offer(self, statuses: Sequence[Any], how: str) -> Any:
+        from jupyter_kuberay.faces.answers import Listing
+
+        return Listing("cluster", statuses, how) if _events is not None and _events.somebody_looks else None
+
+    def progress(self, shows: bool) -> None:
+        if _events is not None:
+            _events.shows = shows
+
 
 class _Line:
     """A faint line of text, or nothing."""
@@ -109,8 +147,10 @@ class _Line:
         return f'<span style="color:#777">{html.escape(self._text)}</span>'
 
 
-def run(line: str, shell: Any) -> Any:
+def run(line: str, shell: Any, cell: str | None = None) -> Any:
     """Run one line of ``%kuberay`` and return what the command gives; with ``-o json`` plain dictionaries and lists.
+
+    ``cell`` is what stands below ``%%kuberay``.
 
     Raises
     ------
@@ -119,12 +159,16 @@ def run(line: str, shell: Any) -> Any:
     """
     import click
 
-    from jupyter_kuberay.faces import health, models, notebooks  # noqa: F401  (they add their commands)
+    from jupyter_kuberay.faces import apps, health, jobs, models, notebooks  # noqa: F401  (they add their commands)
     from jupyter_kuberay.faces.commands import kuberay
 
-    face = Notebook(shell)
+    face = Notebook(shell, cell)
     try:
-        answer = kuberay.main(args=shlex.split(line), prog_name=PROGRAM, standalone_mode=False, obj=face)
+        words = shlex.split(line)
+        if cell is not None and not {"-h", "--help"} & set(words) and (not words or words[0] not in _TAKE_A_CELL):
+            what = f"%%kuberay {words[0]}" if words else "%%kuberay"
+            raise WrongUse(f"{what} takes no cell.", f"Those that do: {', '.join(_TAKE_A_CELL)}; others are one line: %kuberay.")
+        answer = kuberay.main(args=words, prog_name=PROGRAM, standalone_mode=False, obj=face)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         return None
@@ -149,7 +193,17 @@ def run(line: str, shell: Any) -> Any:
 
 def load_ipython_extension(shell: Any) -> None:
     """Add ``%kuberay`` with its completions, and show our errors and statuses as a person reads them."""
-    shell.register_magic_function(lambda line: run(line, shell), "line", "kuberay")
+    global _events
+    from jupyter_kuberay.faces.cell_events import CellEvents
+
+    def kuberay(line: str, cell: str | None = None) -> Any:
+        return run(line, shell, cell)
+
+    shell.register_magic_function(kuberay, "line_cell", "kuberay")
+    if _events is not None:
+        _events.unregister()
+    _events = CellEvents(shell)
+    _events.register()
     shell.set_custom_exc((KubeRayError, Interrupted), _show_error)
     shell.set_hook("complete_command", _complete, re_key=r"(.*=\s*)?%?kuberay\s")
     html = shell.display_formatter.formatters["text/html"]
@@ -157,6 +211,7 @@ def load_ipython_extension(shell: Any) -> None:
     for module, name in (
         ("jupyter_kuberay.status", "ClusterStatus"),
         ("jupyter_kuberay.status", "ServiceStatus"),
+        ("jupyter_kuberay.status", "JobStatus"),
         ("jupyter_kuberay.publishing", "Published"),
     ):
         html.for_type_by_name(module, name, _as_html)
@@ -165,7 +220,12 @@ def load_ipython_extension(shell: Any) -> None:
 
 def unload_ipython_extension(shell: Any) -> None:
     """Take ``%kuberay`` away again."""
-    shell.magics_manager.magics["line"].pop("kuberay", None)
+    global _events
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("kuberay", None)
+    if _events is not None:
+        _events.unregister()
+        _events = None
 
 
 def _as_html(answer: Any) -> str:
@@ -194,7 +254,7 @@ def _complete(shell: Any, event: Any) -> list[str]:
     """What may follow on the line, in the command line's own words."""
     from click.shell_completion import ShellComplete
 
-    from jupyter_kuberay.faces import health, models, notebooks  # noqa: F401
+    from jupyter_kuberay.faces import apps, health, jobs, models, notebooks  # noqa: F401
     from jupyter_kuberay.faces.commands import kuberay
 
     try:

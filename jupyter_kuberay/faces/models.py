@@ -10,7 +10,7 @@ import click
 from jupyter_kuberay.errors import KubeRayError, NotFound
 from jupyter_kuberay.faces import options
 from jupyter_kuberay.faces.commands import command, wanted
-from jupyter_kuberay.faces.face import Face, Interrupted
+from jupyter_kuberay.faces.face import Face, Interrupted, WrongUse
 from jupyter_kuberay.loop import run_sync
 
 if TYPE_CHECKING:
@@ -54,29 +54,55 @@ class SecretReference(click.ParamType["SecretKey"]):
 # --- models --------------------------------------------------------------
 
 
-@command(SECTION)
-@click.argument("name", shell_complete=options.service_names)
-@click.option("--app", required=True, metavar="MODULE:APP", help="The Serve application, or FILE.py:APP; its code goes along.")
-@click.option("--model", default="", metavar="URI", help="The weights: a path here, or a URI that the cluster can read.")
-@click.option("--set", "settings", type=Pairs(), multiple=True, metavar="KEY=VALUE", help="A setting of the application; can be repeated.")
-@click.option("--replicas", type=int, metavar="N", help="How many replicas answer.")
-@click.option("--gpus", type=float, metavar="N", help="GPUs of each replica.")
-@click.option(
-    "--bearer", type=SecretReference(), metavar="SECRET[/KEY]", help="On Kubernetes: the Secret with the token that callers show."
+# What a service is given, beside its application.
+publishing: Callable[[Callable[..., Any]], Callable[..., Any]] = options.together(
+    click.option(
+        "--model",
+        default="",
+        metavar="URI",
+        shell_complete=options.model_paths,
+        help="The weights: a path here, or a URI that the cluster can read.",
+    ),
+    click.option(
+        "--set", "settings", type=Pairs(), multiple=True, metavar="KEY=VALUE", help="A setting of the application; can be repeated."
+    ),
+    click.option("--replicas", type=int, metavar="N", help="How many replicas answer."),
+    click.option("--gpus", type=float, metavar="N", help="GPUs of each replica."),
+    click.option(
+        "--bearer", type=SecretReference(), metavar="SECRET[/KEY]", help="On Kubernetes: the Secret with the token that callers show."
+    ),
+    click.option("--in-image", is_flag=True, help="The application is in the image already: take it by its import path."),
+    click.option("--code-store", default="", metavar="URI", help="A folder for code that is too large to go along."),
+    click.option("--no-try-out", is_flag=True, help="Put a new revision in without trying it out first."),
+    click.option("--why", default="", metavar="TEXT", help="Kept with the revision."),
+    click.option("--metric", "metrics", type=Pairs(), multiple=True, metavar="KEY=NUMBER", help="Kept with the revision; can be repeated."),
+    options.profile,
+    click.option("--workers", type=int, metavar="N", help="Workers of its cluster."),
+    click.option("--image", metavar="NAME", help="Container image of its cluster."),
+    click.option("--new-cluster", is_flag=True, help="Move a service that is there to another cluster, if what is asked for needs one."),
+    click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For all of it; default: 600, or 300."),
 )
-@click.option("--in-image", is_flag=True, help="The application is in the image already: take it by its import path.")
-@click.option("--code-store", default="", metavar="URI", help="A folder for code that is too large to go along.")
-@click.option("--no-try-out", is_flag=True, help="Put a new revision in without trying it out first.")
-@click.option("--why", default="", metavar="TEXT", help="Kept with the revision.")
-@click.option("--metric", "metrics", type=Pairs(), multiple=True, metavar="KEY=NUMBER", help="Kept with the revision; can be repeated.")
-@options.profile
-@click.option("--workers", type=int, metavar="N", help="Workers of its cluster.")
-@click.option("--image", metavar="NAME", help="Container image of its cluster.")
-@click.option("--new-cluster", is_flag=True, help="Move a service that is there to another cluster, if what is asked for needs one.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For all of it; default: 600, or 300.")
-def publish(
+
+
+@command(SECTION)
+@click.argument("name", shell_complete=options.prepared_names)
+@click.option("--app", default="", metavar="MODULE:APP", help="The Serve application, or FILE.py:APP; its code goes along.")
+@publishing
+def publish(face: Face, name: str, **asked: Any) -> Any:
+    """Publish a model as a service, or upgrade the one that is there.
+
+    A revision of a service that is there is tried out before it is put in; if
+    that fails, the earlier one goes on answering. Ctrl-C undoes what is not done.
+    In a notebook --app may be left out after %%kuberay app NAME --no-publish.
+    """
+    return publish_application(face, name, **asked)
+
+
+def publish_application(
     face: Face,
     name: str,
+    *,
+    app: str,
     profile: str,
     workers: int | None,
     image: str | None,
@@ -85,12 +111,26 @@ def publish(
     settings: tuple[tuple[str, Any], ...],
     metrics: tuple[tuple[str, Any], ...],
     **rest: Any,
-) -> Any:
-    """Publish a model as a service, or upgrade the one that is there.
-
-    A revision of a service that is there is tried out before it is put in; if
-    that fails, the earlier one goes on answering. Ctrl-C undoes what is not done.
-    """
+) -> Published:
+    """Publish ``app``, or, where that is "", the application of the cell that was kept under ``name``."""
+    if not app:
+        made = face.applications.get(name)
+        if made is None:
+            raise WrongUse("Missing option '--app'.", "Name the Serve application as MODULE:APP or FILE.py:APP.")
+        with made.written() as app:
+            return publish_application(
+                face,
+                name,
+                app=app,
+                profile=profile,
+                workers=workers,
+                image=image,
+                in_image=in_image,
+                no_try_out=no_try_out,
+                settings=settings,
+                metrics=metrics,
+                **rest,
+            )
     from jupyter_kuberay.service import publish
 
     client, asked = face.client, {"workers": workers, "image": image}
@@ -99,6 +139,7 @@ def publish(
         name,
         lambda told: publish(
             name,
+            app=app,
             client=client,
             cluster=wanted(client, name, profile, **asked) if profile or any(value is not None for value in asked.values()) else None,
             settings=dict(settings),

@@ -48,6 +48,31 @@ def service_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
     return _completions(ctx, incomplete, lambda client: [(one.name, str(one.phase)) for one in run_sync(client.services())])
 
 
+def prepared_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Services, and applications of cells that wait to be published."""
+    from click.shell_completion import CompletionItem
+
+    found = service_names(ctx, parameter, incomplete)
+    kept = ctx.obj.applications if isinstance(ctx.obj, Face) else {}
+    there = {item.value for item in found}
+    return found + [CompletionItem(name, help="of a cell") for name in kept if name.startswith(incomplete) and name not in there]
+
+
+def job_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from jupyter_kuberay.loop import run_sync
+
+    return _completions(ctx, incomplete, lambda client: [(one.name, str(one.phase)) for one in run_sync(client.jobs())])
+
+
+def model_paths(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Models that runs have left below the current folder, those that may be published first."""
+    from pathlib import Path
+
+    from jupyter_kuberay.faces.server.trained import found
+
+    return _completions(ctx, incomplete, lambda _: [(one.path, one.title) for one in found(Path.cwd())])
+
+
 def profile_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     return _completions(ctx, incomplete, lambda client: [(one.name, one.title) for one in client.settings.offered()])
 
@@ -114,7 +139,7 @@ _OUTPUT = click.Option(
 # --- of some -------------------------------------------------------------
 
 
-def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -125,7 +150,7 @@ def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 def waits(seconds: float, what: str) -> Callable[[F], F]:
     """``--no-wait`` and ``--timeout`` of a command that waits until ``what``."""
-    return _together(
+    return together(
         click.option("--no-wait", is_flag=True, help=f"Return at once, without waiting until {what}."),
         click.option(
             "--timeout",
@@ -142,7 +167,7 @@ profile = click.option(
     "--profile", default="", metavar="NAME", shell_complete=profile_names, help="What to start from; see: jupyter kuberay profiles."
 )
 
-request: Callable[[F], F] = _together(
+request: Callable[[F], F] = together(
     profile,
     click.option("--workers", type=int, metavar="N", help="How many workers."),
     click.option("--gpus", type=int, metavar="N", help="GPUs of each worker."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from jupyter_kuberay.faces import view_jobs  # noqa: F401  (it adds how jobs look)
 from jupyter_kuberay.faces.answers import Listing, Manifest
 from jupyter_kuberay.faces.view import Code, Mood, View, Words, view
 from jupyter_kuberay.revision import Revision

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import singledispatch
@@ -73,12 +73,22 @@ def _view(answer: Any, now: datetime) -> View:
 register = _view.register
 
 
+def table(what: str, empty: str) -> Callable[[Callable[[Any, datetime], View]], Callable[[Any, datetime], View]]:
+    """The same for a `Listing` of ``what``; ``empty`` is said of one that has nothing in it."""
+
+    def decorate(shows: Callable[[Any, datetime], View]) -> Callable[[Any, datetime], View]:
+        _EMPTY[what], _TABLES[what] = empty, shows
+        return shows
+
+    return decorate
+
+
 @_view.register
 def _(answer: Listing, now: datetime) -> View:
     if not answer:
         return View((), (), (Words(_EMPTY[answer.what], Mood.FAINT),))
-    table: Callable[[Sequence[Any], datetime], View] = _TABLES[answer.what]
-    return table(answer, now)
+    shown: View = _TABLES[answer.what](answer, now)
+    return replace(shown, below=(*shown.below, Words(answer.how, Mood.STRONG))) if answer.how else shown
 
 
 _EMPTY = {
