@@ -42,6 +42,8 @@ class Runs:
         run = Run(request, told)
         await asyncio.to_thread(run.prepare)
         self.begun(run)
+        for _ in range(self._stops):  # it was told while this one was prepared
+            run.stop()
         try:
             return await run.go()
         finally:

@@ -9,18 +9,28 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from jupyter_kuberay.errors import KubeRayError
 
 if TYPE_CHECKING:
     from jupyter_kuberay.batch import Step
+    from jupyter_kuberay.batch.table import Table
     from jupyter_kuberay.client import Client
     from jupyter_kuberay.faces.apps import CellApplication
     from jupyter_kuberay.status import ClusterStatus, ServiceStatus
 
 # Told what is waited for: a status (or a sentence), and the seconds since the beginning.
 Told: TypeAlias = Callable[["ClusterStatus | ServiceStatus | str", float], None]
+
+
+class Summarized(Protocol):
+    """Something that changes and is shown: a sweep, a pipeline."""
+
+    @property
+    def summary(self) -> str: ...
+
+    def table(self) -> Table: ...
 
 
 class Interrupted(KeyboardInterrupt):
@@ -61,6 +71,10 @@ class Face(ABC):
     @abstractmethod
     def steps(self, title: str) -> AbstractContextManager[Callable[[Step], None]]:
         """Show how far a notebook is, cell by cell, while the context lasts."""
+
+    @abstractmethod
+    def showing(self, title: str) -> AbstractContextManager[Callable[[Summarized], None]]:
+        """Show a table that changes while the context lasts; it may be told as often as it changes, from any thread."""
 
     @abstractmethod
     def say(self, text: str) -> None:

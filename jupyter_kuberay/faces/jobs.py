@@ -58,7 +58,7 @@ def job(face: Face, name: str, file: str, cluster: str, profile: str, no_wait: b
             raise WrongUse("Both a cluster that is there and one of its own are asked for.", "Leave one of them out.")
         name = name or f"cell-{secrets.token_hex(3)}"
         on = wanted(face.client, name, profile, **fields) if asked else cluster or face.attached or only(face)
-        run_sync(_send(face.client, _spec(face, name, text, on)))
+        run_sync(send(face.client, _spec(face, name, text, on)))
         if no_wait:
             face.say(f"Follow it: {face.program} job {name}; stop it: {face.program} stop {name}.")
             return run_sync(_status(face.client, name))
@@ -85,7 +85,7 @@ def _spec(face: Face, name: str, text: str, cluster: Any) -> JobSpec:
     return JobSpec(name=name, entrypoint=entrypoint, cluster=cluster, user=face.client.user, **environment)
 
 
-async def _send(client: Client, spec: JobSpec) -> None:
+async def send(client: Client, spec: JobSpec) -> None:
     from jupyter_kuberay.manifest import job_bundle
 
     if isinstance(spec.cluster, str):
@@ -110,7 +110,7 @@ def _followed(face: Face, name: str, *, follow: bool) -> JobStatus:
             async for line in lines:
                 face.line(line)
                 last[:] = [line] if line.strip() else last
-        return await (_settled(client, name) if follow else _status(client, name))
+        return await (settled(client, name) if follow else _status(client, name))
 
     try:
         status = run_sync(show())
@@ -142,7 +142,7 @@ async def printed(client: Client, name: str, *, follow: bool) -> AsyncIterator[s
         yield line
 
 
-async def _settled(client: Client, name: str) -> JobStatus:
+async def settled(client: Client, name: str) -> JobStatus:
     """How the job ended; as it is, where that is not told in time."""
     from jupyter_kuberay.observation import Kind
     from jupyter_kuberay.status import job_status

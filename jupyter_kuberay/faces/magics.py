@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jupyter_kuberay.errors import KubeRayError
-from jupyter_kuberay.faces.face import Face, Interrupted, Told, WrongUse
+from jupyter_kuberay.faces.face import Face, Interrupted, Summarized, Told, WrongUse
 
 if TYPE_CHECKING:
     from jupyter_kuberay.batch import Step
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jupyter_kuberay.status import ClusterStatus, ServiceStatus
 
 PROGRAM = "%kuberay"
+_REDRAWN_S = 0.25  # a table that changes, at most so often
 _TAKE_A_CELL = ("job", "app")
 
 _applications: dict[str, CellApplication] = {}  # of this kernel's cells
@@ -59,6 +60,30 @@ class Notebook(Face):
         began = time.monotonic()
         with self._changing(lambda what, seconds: f"{title} · {seconds:.0f} s · {what}") as told:
             yield lambda now: told(f"{now.done} of {now.cells} cells {now.title}".rstrip(), time.monotonic() - began)
+
+    @contextmanager
+    def showing(self, title: str) -> Iterator[Callable[[Summarized], None]]:
+        if getattr(self._shell, "kernel", None) is None:
+            from jupyter_kuberay.faces.terminal import Terminal
+
+            with Terminal().showing(title) as told:
+                yield told
+            return
+        from IPython import display
+
+        shown: Any = display.display(_Line(title), display_id=True)  # type: ignore[no-untyped-call]
+        at = 0.0
+
+        def update(now: Summarized) -> None:
+            nonlocal at
+            if time.monotonic() - at >= _REDRAWN_S:
+                at = time.monotonic()
+                shown.update(now)
+
+        try:
+            yield update
+        finally:
+            shown.update(_Line(""))  # the answer itself is shown below
 
     @contextmanager
     def _changing(self, words: Callable[[ClusterStatus | ServiceStatus | str, float], str]) -> Iterator[Told]:

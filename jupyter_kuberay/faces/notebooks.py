@@ -9,75 +9,115 @@ import click
 
 from jupyter_kuberay.errors import InvalidSpec
 from jupyter_kuberay.faces import options
-from jupyter_kuberay.faces.commands import command, wanted
-from jupyter_kuberay.faces.face import Face
+from jupyter_kuberay.faces.commands import command
+from jupyter_kuberay.faces.face import Face, WrongUse
 
 SECTION = "Notebooks and models"
+_SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+_parameters = options.together(
+    click.option("-p", "--parameter", "parameters", type=(str, str), multiple=True, metavar="KEY VALUE", help="A parameter; repeatable."),
+    click.option("-f", "--parameters", "file", default="", metavar="FILE", help="A YAML file of parameters, or its URL; -p wins over it."),
+)
+_where = options.together(
+    click.option("--cluster", default="", metavar="NAME", shell_complete=options.cluster_names, help="Run on a cluster that is there."),
+    options.request,
+    click.option("--in-cluster", is_flag=True, help="Run beside the data, as a job: it goes on without this process."),
+    click.option("--no-wait", is_flag=True, help="With --in-cluster: return as soon as it is sent."),
+    click.option("--env", "environment", type=(str, str), multiple=True, metavar="KEY VALUE", help="With --in-cluster: a variable there."),
+    click.option("--no-attach", is_flag=True, help="Do not attach kernels before the first cell; notebooks can do it themselves."),
+    click.option("--cell-timeout", type=_SECONDS, metavar="SECONDS", help="End a run when a cell takes longer."),
+    click.option("--timeout", type=_SECONDS, default=300, show_default=True, metavar="SECONDS", help="Of `up`."),
+)
+_at_once = click.option(
+    "-N", "--at-once", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="How many notebooks run side by side."
+)
 
 
 @command(SECTION)
 @click.argument("notebook", type=click.Path())
-@click.option(
-    "-p", "--parameter", "parameters", type=(str, str), multiple=True, metavar="KEY VALUE", help="A parameter of the notebook; repeatable."
-)
-@click.option("-f", "--parameters", "file", default="", metavar="FILE", help="A YAML file of parameters, or its URL; -p wins over it.")
+@_parameters
 @click.option("--out", default="", metavar="URL", help="The notebook with its outputs, a path or URL; default: beside it, -out.ipynb.")
-@click.option("--cluster", default="", metavar="NAME", shell_complete=options.cluster_names, help="Run it on a cluster that is there.")
-@options.request
+@click.option("--sweep", "sweeps", multiple=True, metavar="KEY=A,B", help="Values to be tried (0:5 is a range), or a YAML of combinations.")
+@_at_once
+@click.option("--own-clusters", is_flag=True, help="Of a sweep: each run on a cluster of its own.")
+@click.option("--resume", is_flag=True, help="Of a sweep: run only what is missing, failed, or of another notebook.")
+@_where
 @click.option("--keep", is_flag=True, help="Leave the cluster that was brought up for it.")
-@click.option("--no-attach", is_flag=True, help="Do not attach the kernel before the first cell; the notebook can do it itself.")
-@click.option(
-    "--cell-timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="End it when a cell takes longer; default: never.",
-)
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300, show_default=True, metavar="SECONDS", help="Of `up`.")
 def run(
     face: Face,
     notebook: str,
     parameters: tuple[tuple[str, str], ...],
     file: str,
     out: str,
-    cluster: str,
+    sweeps: tuple[str, ...],
+    at_once: int,
+    own_clusters: bool,
+    resume: bool,
     keep: bool,
-    no_attach: bool,
-    cell_timeout: float | None,
-    timeout: float,
-    profile: str,
-    **fields: Any,
+    **where: Any,
 ) -> Any:
-    """Run a notebook on a cluster, from beginning to end.
+    """Run a notebook on a cluster, from beginning to end, once or as a sweep.
 
     On the cluster that is named, or on one that is brought up for it and taken
     down afterwards in any case. A cell that raises ends it with code 1; the
     output notebook holds everything up to there. Ctrl-C ends it after the cell
     that runs, and twice at once.
     """
-    from jupyter_kuberay.batch import Place, Run, RunRequest
-    from jupyter_kuberay.batch.parameters import Text
-    from jupyter_kuberay.faces.answers import NotebookRun
-    from jupyter_kuberay.faces.runs import borrowed, check_cluster, cluster_facts, kernel_environment, prepared, run_on
+    from jupyter_kuberay.batch import Place
+    from jupyter_kuberay.faces.asked import Asked, Where
 
     source = Place.of(notebook)
-    request = RunRequest(
-        source,
-        Place.of(out) if out else source.beside("-out.ipynb"),
-        {**_parameters_in(file), **{key: Text(value) for key, value in parameters}},
-        environment=kernel_environment(face),
-        attach=not no_attach,
-        cell_timeout=cell_timeout,
-        user=face.client.user,
-    )
-    with prepared(Run(request)) as prepared_run:
-        if cluster:
-            check_cluster(face, cluster)
-            prepared_run.on(cluster, **cluster_facts(face, cluster))
-            return NotebookRun.of(run_on(face, prepared_run), kept=True)
-        with borrowed(face, source.stem, keep, lambda name: wanted(face.client, name, profile, **fields), timeout) as name:
-            prepared_run.on(name, **cluster_facts(face, name))
-            done = run_on(face, prepared_run)
-    return NotebookRun.of(done, kept=keep)
+    asked = Asked(face, Where(**where), source, _given(file, parameters), keep)
+    if sweeps:
+        return asked.sweep(Place.of(out) if out else source.beside("-sweep"), sweeps, at_once, own=own_clusters, resume=resume)
+    if own_clusters or resume:
+        raise WrongUse("--own-clusters and --resume are of a sweep.", "Say what is to be tried: --sweep lr=1e-3,1e-4.")
+    return asked.once(Place.of(out) if out else source.beside("-out.ipynb"))
+
+
+@command(SECTION)
+@click.argument("file", default="pipeline.yaml", type=click.Path())
+@click.option("-p", "--parameter", "parameters", type=(str, str), multiple=True, metavar="KEY VALUE", help="One of its own; repeatable.")
+@click.option("--out", default="", metavar="URL", help="Where its outputs go, a folder or URL; default: what it says itself.")
+@_at_once
+@click.option("--force", is_flag=True, help="Run also what is unchanged.")
+@click.option("--again", multiple=True, metavar="STEP", help="Run this step also if it is unchanged; repeatable.")
+@_where
+def pipeline(
+    face: Face,
+    file: str,
+    parameters: tuple[tuple[str, str], ...],
+    out: str,
+    at_once: int,
+    force: bool,
+    again: tuple[str, ...],
+    **where: Any,
+) -> Any:
+    """Run notebooks that feed each other, as FILE says: what is missing or changed.
+
+    What does not wait for each other runs side by side. A notebook that fails
+    keeps back only what needs it; run it again, and it goes on there. In the end
+    all of it is one HTML page.
+    """
+    from jupyter_kuberay.batch import Place
+    from jupyter_kuberay.faces.asked import Asked, Where
+
+    asked = Asked(face, Where(**where), Place.of(file), {key: _scalar(value) for key, value in parameters}, keep=False)
+    return asked.pipeline(out, at_once, force or again)
+
+
+def _scalar(text: str) -> Any:
+    from jupyter_kuberay.batch.parameters import scalar
+
+    return scalar(text)
+
+
+def _given(file: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    from jupyter_kuberay.batch.parameters import Text
+
+    return {**_parameters_in(file), **{key: Text(value) for key, value in parameters}}
 
 
 def _parameters_in(file: str) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from jupyter_kuberay.faces.face import Face, Told, WrongUse
+from jupyter_kuberay.faces.face import Face, Summarized, Told, WrongUse
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from jupyter_kuberay.batch import Step
     from jupyter_kuberay.client import Client
     from jupyter_kuberay.status import ClusterStatus, ServiceStatus
+
+_NEWS_S = 1.0  # between two lines of a table that changes, where nobody watches it
 
 
 class Terminal(Face):
@@ -117,6 +119,32 @@ class Terminal(Face):
             self.say(f"{title}: {now.done} of {now.cells} cells ({time.monotonic() - began:.1f} s){': ' + what if what else ''}")
 
         return step
+
+    @contextmanager
+    def showing(self, title: str) -> Iterator[Callable[[Summarized], None]]:
+        shown: list[Summarized] = []
+        if self.err.is_terminal:
+            from rich.live import Live
+            from rich.text import Text
+
+            def lines() -> RenderableType:
+                return Text(shown[0].table().text() if shown else title, no_wrap=True, overflow="ellipsis")
+
+            with Live(get_renderable=lines, console=self.err, refresh_per_second=4, transient=True):
+                yield lambda now: shown.__setitem__(slice(None), [now])
+            return
+        said, at = "", 0.0
+
+        def told(now: Summarized) -> None:
+            nonlocal said, at
+            shown[:] = [now]
+            if now.summary != said and time.monotonic() - at >= _NEWS_S:
+                said, at = now.summary, time.monotonic()
+                self.say(said)
+
+        yield told
+        if shown and shown[0].summary != said:
+            self.say(shown[0].summary)
 
     def say(self, text: str) -> None:
         # A sentence is not worth rich's import when nobody looks.

@@ -1,0 +1,352 @@
+"""Sweeps, pipelines and what runs in the cluster, as a person sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_kuberay.batch import Place, RunRecord, RunRequest, RunState, read_record
+from jupyter_kuberay.batch.many import Runs
+from jupyter_kuberay.batch.notebook import read_notebook, slim, source_sha256
+from jupyter_kuberay.errors import Failed, InvalidSpec, KubeRayError, NotFound
+from jupyter_kuberay.faces.face import Face, Interrupted
+from jupyter_kuberay.faces.runs import short_name
+from jupyter_kuberay.loop import run_sync
+
+if TYPE_CHECKING:
+    from jupyter_kuberay.batch.incluster import Sent
+    from jupyter_kuberay.batch.opening import Opened
+    from jupyter_kuberay.batch.piping import PipelineRun, StepRequest
+    from jupyter_kuberay.batch.sweep import Point
+    from jupyter_kuberay.batch.sweeping import PointRun, Sweep
+    from jupyter_kuberay.spec import ClusterSpec
+
+
+# --- sweeps --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sweeping:
+    """A sweep that is to be run: one request of which only parameters and output differ, and its points."""
+
+    one: RunRequest
+    folder: Place
+    points: tuple[Point, ...]
+    found: Mapping[int, RunRecord]  # what an earlier one ran
+
+    @property
+    def left(self) -> bool:
+        """Whether there is anything to run."""
+        return len(self.found) < len(self.points)
+
+    def request(self, point: Point) -> RunRequest:
+        return replace(self.one, parameters=point.parameters, output=self.folder.child(point.output))
+
+
+def plan(one: RunRequest, folder: Place, axes: tuple[str, ...], *, resume: bool) -> Sweeping:
+    """The points of ``--sweep``s: axes, or files of combinations; refuse whatever cannot be, before anything runs."""
+    from jupyter_kuberay.batch.notebook import parameters_in
+    from jupyter_kuberay.batch.parameters import checked
+    from jupyter_kuberay.batch.records import records_below
+    from jupyter_kuberay.batch.sweep import combine, parse_axes, parse_combinations, points, resumption
+
+    notebook, text = read_notebook(one.source.url)
+    known = parameters_in(notebook)
+    fixed = checked(known, one.parameters, one.source.name)
+    files = [axis for axis in axes if "=" not in axis]
+    combinations: list[Mapping[str, Any]] = [*combine(parse_axes(axis for axis in axes if "=" in axis))] if len(files) < len(axes) else []
+    for file in files:
+        found = parse_combinations(Place.of(file).read().decode("utf-8", "replace"), file)
+        combinations = [{**left, **right} for left in combinations or [{}] for right in found]
+    # Each as its notebook takes it: 1 for a float is as good as 1.0.
+    wanted = points([checked(known, each, one.source.name) for each in combinations], fixed)
+    before: list[RunRecord] = []
+    if resume:
+        with suppress(KubeRayError):
+            before = records_below(folder.url)
+    resumed = resumption(wanted, before, source_sha256(text))
+    return Sweeping(replace(one, group=folder.name), folder, resumed.points, resumed.found)
+
+
+def sweep_on(face: Face, sweeping: Sweeping, at_once: int, runs: Runs, own: Borrowing | None = None) -> Sweep:
+    """Run it, showing the table; Ctrl-C ends what runs after its cell, and a second one at once.
+
+    ``own`` gives each point a cluster of its own.
+    """
+    from jupyter_kuberay.batch.sweeping import sweep
+
+    title = sweeping.one.source.stem
+
+    def failed(run: PointRun) -> None:
+        face.say(f"{run.error} The others go on.")
+
+    async def run(point: Point, told: Callable[[RunRecord], None]) -> RunRecord:
+        async with AsyncExitStack() as stack:
+            facts = await own.own(stack) if own else {}
+            return await runs.one(replace(sweeping.request(point), **facts), told)
+
+    with face.showing(title) as shown:
+        done = run_sync(
+            sweep(
+                sweeping.one.source.name,
+                sweeping.points,
+                run,
+                at_once=at_once,
+                found=sweeping.found,
+                told=shown,
+                failed=failed,
+                stop=runs.stopping,
+            ),
+            _stops(face, runs, title),
+        )
+    if runs.stopping.is_set():
+        raise Interrupted(f"Interrupted. {done.summary}. Go on with --resume; outputs are in {sweeping.folder}.")
+    return done
+
+
+def _stops(face: Face, runs: Runs, title: str) -> Callable[[KeyboardInterrupt], None]:
+    def stop(error: KeyboardInterrupt) -> None:
+        # A terminal has Ctrl-C; to be told to terminate means at once.
+        count = runs.stop() if type(error) is KeyboardInterrupt else max(runs.stop(), runs.stop())
+        if count == 1:
+            face.say(f"{title}: what runs stops after its cell; Ctrl-C again interrupts it.")
+
+    return stop
+
+
+# --- pipelines -----------------------------------------------------------
+
+
+def pipeline_on(
+    face: Face, opened: Opened, one: RunRequest, at_once: int, force: bool | tuple[str, ...], runs: Runs, borrowing: Borrowing | None
+) -> PipelineRun:
+    """Run it, showing the table, and write its report. A cluster is borrowed as soon as a step needs one."""
+    from jupyter_kuberay.batch.piping import run_pipeline
+    from jupyter_kuberay.batch.report import write_report
+
+    title = opened.pipeline.name
+
+    async def run(step: StepRequest, told: Callable[[RunRecord], None]) -> RunRecord:
+        request = replace(
+            one,
+            source=Place.of(step.notebook),
+            output=Place.of(step.output),
+            parameters=step.parameters,
+            group=step.group,
+            **(await borrowing.shared() if borrowing else {}),
+        )
+        return await runs.one(request, told)
+
+    async def all_of_it(shown: Callable[[PipelineRun], None]) -> PipelineRun:
+        try:
+            return await run_pipeline(opened, run, at_once=at_once, force=force, told=shown, stop=runs.stopping)
+        finally:
+            if borrowing:
+                await asyncio.shield(borrowing.close())
+
+    with face.showing(title) as shown:
+        done = run_sync(all_of_it(shown), _stops(face, runs, title))
+    face.say(f"The whole run as a page: {write_report(done)}")
+    if runs.stopping.is_set():
+        raise Interrupted(f"Interrupted. {done.summary}. Run it again to go on.")
+    return done
+
+
+# --- in the cluster ------------------------------------------------------
+
+
+def send(face: Face, sent: Sent, notebooks: Mapping[str, bytes], cluster: str | ClusterSpec, environment: Mapping[str, str]) -> None:
+    """Send it off; from now on it goes on without whoever sent it."""
+    from jupyter_kuberay.batch.incluster import job
+    from jupyter_kuberay.faces import jobs
+
+    run_sync(jobs.send(face.client, job(sent, notebooks, cluster, environment=environment)))
+
+
+def check_output(face: Face, output: Place) -> None:
+    """A cluster elsewhere does not write to this machine's disk."""
+    if output.path is not None and face.client.backend.name != "local":
+        raise InvalidSpec(
+            f"{output.url!r} is a path of this machine, where the cluster does not write.", "Name a URL that both reach: --out s3://…"
+        )
+
+
+def carried_notebook(place: Place) -> tuple[str, dict[str, bytes]]:
+    """What the job's folder calls a notebook, and the files that go along: it, and modules beside it. A URL is read by the job."""
+    from jupyter_kuberay.batch.incluster import modules_beside
+
+    if place.path is None:
+        return place.url, {}
+    return place.name, {place.name: slim(place.read()), **modules_beside([place.path.parent])}
+
+
+def carried_pipeline(opened: Opened, file: Place) -> tuple[str, dict[str, bytes]]:
+    """The same of a pipeline's file and the notebooks that it names; all of them have to lie in its folder or below."""
+    from jupyter_kuberay.batch.incluster import modules_beside
+
+    folder = Path(opened.folder)
+    files = {file.name: file.read(), **modules_beside([folder])}
+    for step, notebook in opened.notebooks.items():
+        place = Place.of(notebook)
+        if place.path is None:
+            continue
+        if not place.path.is_relative_to(folder):
+            raise InvalidSpec(f"Step {step} runs {notebook}, which lies outside {folder}.", "Move it there, or give its URL.")
+        files[place.path.relative_to(folder).as_posix()] = slim(place.read())
+    return file.name, files
+
+
+def follow_run(face: Face, record: RunRecord) -> RunRecord:
+    """Show how far a run in the cluster is, until it has ended; it does not need anybody for that."""
+    from jupyter_kuberay.batch import Step, records
+
+    last = record
+    with face.steps(Place.of(record.notebook).stem) as step:
+
+        def told(news: Mapping[str, Any]) -> None:
+            nonlocal last
+            if run := news.get("run"):
+                last = last.changed(**{**run, "state": RunState(run["state"]), "heartbeat": records.now()})
+                records.note(last)
+                if last.cells:
+                    step(Step(last.done, last.cells, last.cell))
+
+        said = _follow(face, record.job, told)
+    ended = _read_again(last) or last
+    if not ended.state.over:
+        ended = last.changed(state=RunState.FAILED, error=said[0], hint=said[1], ended=records.now())
+    records.note(ended)
+    return ended
+
+
+def follow_many(face: Face, job: str, output: Place) -> str:
+    """Show what a sweep or pipeline in the cluster says, until it has ended; its last summary."""
+    from jupyter_kuberay.batch import records
+
+    summary = ""
+
+    def told(news: Mapping[str, Any]) -> None:
+        nonlocal summary
+        if "summary" in news:
+            summary = str(news["summary"])
+            face.say(summary)
+        run = news.get("run") or {}
+        if run.get("state") in ("Failed", "Lost") and run.get("error"):
+            face.say(f"{run['error']} The others go on.")
+
+    said = _follow(face, job, told)
+    for each in records.records_below(output.url):
+        records.note(each)
+    if said[0]:
+        raise Failed(said[0], said[1])
+    return summary
+
+
+def listed(folder: Place, group: str = "") -> Any:
+    """The runs whose records lie in a folder, as an answer."""
+    from jupyter_kuberay.batch.records import records_below
+    from jupyter_kuberay.faces.answers import Listing
+
+    return Listing("run", [each for each in records_below(folder.url) if not group or each.group == group])
+
+
+def _follow(face: Face, job: str, told: Callable[[Mapping[str, Any]], None]) -> tuple[str, str]:
+    """What went wrong with the job and what to do, both empty if nothing did."""
+    from jupyter_kuberay.batch.incluster import SAID
+    from jupyter_kuberay.faces.jobs import printed, settled
+
+    client, errors = face.client, ["", ""]
+
+    async def follow() -> Any:
+        async with aclosing(printed(client, job, follow=True)) as lines:  # type: ignore[type-var]
+            async for line in lines:
+                if not line.startswith(SAID):
+                    continue
+                with suppress(ValueError):
+                    news = json.loads(line.removeprefix(SAID))
+                    if "error" in news:
+                        errors[:] = [str(news["error"]), str(news["hint"])]
+                    told(news)
+        return await settled(client, job)
+
+    try:
+        status = run_sync(follow())
+    except KeyboardInterrupt:
+        how = f"See {face.program} runs; stop it: {face.program} stop {job}"
+        raise Interrupted(f"Interrupted. It goes on in the cluster as job {job!r}. {how}") from None
+    except NotFound:
+        return f"Job {job!r} was stopped and removed meanwhile.", "Run it anew."
+    if str(status.phase) == "Succeeded":
+        return "", ""
+    why = status.cause.what if status.cause else status.message or f"it is {status.phase}"
+    return errors[0] or f"Job {job!r} failed: {why}", errors[1] or f"See its log: {face.program} job {job}"
+
+
+def _read_again(record: RunRecord) -> RunRecord | None:
+    with suppress(KubeRayError):
+        found = read_record(record.output)
+        return found if found is not None and found.id == record.id else None
+    return None
+
+
+def job_name(what: Place) -> str:
+    """Of the RayJob that runs it."""
+    return short_name(what.stem)
+
+
+class Borrowing:
+    """Clusters that runs of a batch borrow: each its own, or one that comes up when the first run needs it."""
+
+    def __init__(self, face: Face, runs: Runs, wanted: Callable[[str], ClusterSpec], purpose: str, timeout: float) -> None:
+        self._face, self._runs, self._wanted = face, runs, wanted
+        self._purpose, self._timeout = purpose, timeout
+        self._lock = asyncio.Lock()
+        self._stack = AsyncExitStack()
+        self._facts: dict[str, Any] | None = None
+
+    async def own(self, stack: AsyncExitStack) -> dict[str, Any]:
+        """A new one, held on ``stack``."""
+        from jupyter_kuberay.lease import Lease
+
+        lease = Lease(self._face.client, self._wanted(short_name(self._purpose)), purpose=self._purpose, timeout=self._timeout)
+        opening = _Opening(asyncio.ensure_future(stack.enter_async_context(lease)))
+        self._runs.begun(opening)
+        try:
+            await opening.task
+        except asyncio.CancelledError:
+            if not opening.stopped:
+                raise
+            raise Failed("Interrupted while its cluster came up.", "Run it again.") from None
+        finally:
+            self._runs.ended(opening)
+        return {"cluster": lease.name, "spec": lease.spec.model_dump(mode="json", exclude_defaults=True), "image": lease.spec.image}
+
+    async def shared(self) -> dict[str, Any]:
+        """One for all, which lives until `close`."""
+        async with self._lock:
+            if self._facts is None:
+                self._face.say(f"Bringing a cluster up for {self._purpose}.")
+                self._facts = await self.own(self._stack)
+            return self._facts
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+class _Opening:
+    """A cluster that comes up, and is given up at the second Ctrl-C."""
+
+    def __init__(self, task: asyncio.Future[Any]) -> None:
+        self.task = task
+        self.stopped = 0
+
+    def stop(self) -> int:
+        self.stopped += 1
+        if self.stopped > 1:
+            self.task.cancel()
+        return self.stopped
