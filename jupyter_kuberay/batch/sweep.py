@@ -53,13 +53,19 @@ class Point:
 # --- what was written ----------------------------------------------------
 
 
-def parse_axis(text: str) -> Axis:
+def parse_axis(text: str, types: Mapping[str, str] | None = None) -> Axis:
     """An axis as a command line has it.
 
     >>> parse_axis("lr=1e-3,1e-4")
     Axis(name='lr', values=[0.001, 0.0001])
     >>> list(parse_axis("seed=0:3").values)
     [0, 1, 2]
+
+    Parameters
+    ----------
+    types
+        By parameter, as far as they are known (`parameters.Parameter.type`): where it is "str", all but what is
+        quoted is text as it stands, and where it is "float", whole numbers are floats.
 
     Raises
     ------
@@ -76,19 +82,26 @@ def parse_axis(text: str) -> Axis:
         raise InvalidSpec(f"The sweep's {name} has no value.", f"Write {name}=VALUE,VALUE or {name}=START:STOP.")
     if "" in items:
         raise InvalidSpec(f"The sweep's {name} has an empty value.", 'Write "" for an empty text, or remove a comma.')
-    found = [_range(item, name) if _LIKE_A_RANGE.fullmatch(item) else [value(item, f"The sweep's {name}")] for item in items]
+    found = [_values(item, name, (types or {}).get(name, "")) for item in items]
     if sum(len(each) for each in found) > MOST_POINTS:
         raise _too_many(sum(len(each) for each in found))
     return Axis(name, [each for some in found for each in some])
 
 
-def parse_axes(texts: Iterable[str]) -> tuple[Axis, ...]:
+def parse_axes(texts: Iterable[str], types: Mapping[str, str] | None = None) -> tuple[Axis, ...]:
     """Several of them; `InvalidSpec` where a name is there twice."""
-    axes = tuple(parse_axis(text) for text in texts)
+    axes = tuple(parse_axis(text, types) for text in texts)
     for axis, other in itertools.combinations(axes, 2):
         if axis.name == other.name:
             raise InvalidSpec(f"The sweep has {axis.name} twice.", f"Put all values into one: {axis.name}=VALUE,VALUE.")
     return axes
+
+
+def _values(item: str, name: str, kind: str) -> Sequence[Any]:
+    if kind == "str" and item[:1] not in ("'", '"'):
+        return [item]
+    found = _range(item, name) if _LIKE_A_RANGE.fullmatch(item) else [value(item, f"The sweep's {name}")]
+    return [float(each) if type(each) is int else each for each in found] if kind == "float" else found
 
 
 def _range(item: str, name: str) -> range:

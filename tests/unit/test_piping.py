@@ -11,7 +11,10 @@ import pytest
 from jupyter_kuberay.batch.inputs import marks
 from jupyter_kuberay.batch.opening import open_pipeline
 from jupyter_kuberay.batch.piping import PipelineRun, StepRequest, StepState, Told, run_pipeline
+from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.batch.records import RunRecord, read_record
+from jupyter_kuberay.batch.running import RunRequest
+from jupyter_kuberay.batch.starting import run_one
 from jupyter_kuberay.errors import InvalidSpec, KubeRayError, NotFound, Refused
 from tests.unit.notebooks import Runner, write_notebook
 
@@ -273,6 +276,31 @@ async def test_as_text_and_in_a_notebook_it_is_a_table(pipes: Pipes):
     assert lines[2].split()[:2] == ["data", "Succeeded"] and lines[2].endswith('letters = ["b","a","c"]')
     assert "sorting: ValueError: <b>" in lines
     assert "&lt;b&gt;" in done._repr_html_() and "<b>'" not in done._repr_html_()
+
+
+async def test_notebooks_run_in_kernels_stop_after_their_cell_and_the_next_run_goes_on(pipes: Pipes):
+    importing = "from jupyter_kuberay.recording import record"
+    pipes.notebook("data", "text = ''", f"{importing}\nrecord('letters', text.split())")
+    pipes.notebook("sorting", "letters = []", f"{importing}\nrecord('ordered', sorted(letters))", "1 + 1")
+    pipes.write(TEXT[: TEXT.index("  counting:")])
+    stop, stopping = asyncio.Event(), True
+
+    async def run(request: StepRequest, told: Told) -> RunRecord:
+        def heard(record: RunRecord) -> None:
+            told(record)
+            if stopping and "ordered" in record.values:
+                stop.set()
+
+        notebook = RunRequest(Place.of(request.notebook), Place.of(request.output), request.parameters, attach=False, group=request.group)
+        return await run_one(notebook, heard, stop)
+
+    done = await run_pipeline(open_pipeline(pipes.file), run, stop=stop)
+    assert states(done) == {"data": "Succeeded", "sorting": "Interrupted"}
+    assert done["sorting"].error == "Interrupted after 3 of 4 cells."
+    stopping = False
+    stop.clear()
+    done = await run_pipeline(open_pipeline(pipes.file), run, stop=stop)
+    assert states(done) == {"data": "Unchanged", "sorting": "Succeeded"} and done["sorting"].values == {"ordered": ["a", "b", "c"]}
 
 
 # --- what a step is made from ----------------------------------------------

@@ -82,6 +82,13 @@ def test_what_is_no_axis_is_refused_in_a_sentence(text: str, said: str):
     assert refused.value.hint
 
 
+def test_where_a_parameters_type_is_known_words_are_read_as_that():
+    types = {"version": "str", "lr": "float", "seed": "int"}
+    assert parse_axis("version=1.10,0:5,true,'a,b'", types).values == ["1.10", "0:5", "true", "a,b"]
+    assert canonical(list(parse_axis("lr=1,0.5,0:2", types).values)) == "[1.0,0.5,0.0,1.0]"
+    assert list(parse_axis("seed=0:2", types).values) == [0, 1]
+
+
 def test_an_axis_that_is_there_twice_is_refused():
     with pytest.raises(InvalidSpec, match="has lr twice"):
         parse_axes(["lr=1", "seed=1", "lr=2"])

@@ -1,16 +1,22 @@
 """Sweeps that run: many at a time, with failures, stopped and taken up again."""
 
 import asyncio
+import hashlib
 import html.parser
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from jupyter_kuberay.batch.records import RunRecord, RunState
+from jupyter_kuberay.batch.places import Place
+from jupyter_kuberay.batch.records import RunRecord, RunState, records_below
+from jupyter_kuberay.batch.running import RunRequest
+from jupyter_kuberay.batch.starting import run_one
 from jupyter_kuberay.batch.sweep import Point, combine, parse_axes, points, resumption
 from jupyter_kuberay.batch.sweeping import PointRun, Sweep, Told, sweep
 from jupyter_kuberay.errors import Refused
+from tests.unit.notebooks import write_notebook
 
 pytestmark = pytest.mark.asyncio
 CELLS = 3
@@ -202,6 +208,33 @@ async def test_a_recorded_value_with_a_parameters_name_hides_nothing():
 
     (row,) = (await sweep("train.ipynb", runs, run)).to_dicts()
     assert (row["x"], row["value.x"], row["state"], row["value.state"], row["loss"]) == (1, 5, "Succeeded", "odd", 1)
+
+
+async def test_notebooks_run_in_kernels_some_at_a_time_and_a_sweep_taken_up_again_finds_them(tmp_path: Path):
+    notebook = write_notebook(
+        tmp_path / "train.ipynb",
+        "x = 0\nbad = 2",
+        "from jupyter_kuberay.recording import record\nrecord('square', x * x)",
+        "if x == bad:\n    raise ValueError('bad')",
+    )
+    out = Place.of(tmp_path / "out")
+
+    async def run(point: Point, told: Told) -> RunRecord:
+        return await run_one(RunRequest(Place.of(notebook), out.child(point.output), point.parameters, attach=False), told)
+
+    runs = points([{"x": number} for number in range(4)])
+    done = await sweep("train.ipynb", runs, run, at_once=2)
+    assert [(str(one.state), one.values) for one in done.runs] == [
+        ("Succeeded", {"square": 0}),
+        ("Succeeded", {"square": 1}),
+        ("Failed", {"square": 4}),
+        ("Succeeded", {"square": 9}),
+    ]
+    assert "ValueError: bad" in done.runs[2].error
+    source = hashlib.sha256(notebook.read_bytes()).hexdigest()
+    plan = resumption(runs, records_below(tmp_path / "out"), source)
+    assert [point.number for point in plan.left] == [2]
+    assert [one.values["square"] for one in plan.found.values()] == [0, 1, 9]
 
 
 async def _until(true: Callable[[], bool]) -> None:
