@@ -13,13 +13,14 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jupyter_kuberay.attach import Attachment, attached, hold
 from jupyter_kuberay.cluster import Cluster
 from jupyter_kuberay.connection import NAMESPACE, lost
 from jupyter_kuberay.errors import Conflict, Unreachable
-from jupyter_kuberay.observation import Node, Usage
+from jupyter_kuberay.observation import Endpoint, Node, Usage
 
 if TYPE_CHECKING:
     from jupyter_kuberay.client import Progress
@@ -52,12 +53,16 @@ class Inside(Attachment):
         self.check()
         return str(ray.get_runtime_context().gcs_address)
 
-    @property
-    def dashboard(self) -> str:
+    def dashboard_endpoint(self) -> Endpoint:
+        """Where the dashboard answers in the cluster, with the token that this process was started with."""
         from ray._private.worker import get_dashboard_url
 
         self.check()
-        return f"http://{get_dashboard_url()}"
+        host, _, port = str(get_dashboard_url()).rpartition(":")
+        return Endpoint(host=host, port=int(port), token=_token())
+
+    def again(self) -> Attachment:
+        return InsideCluster(self.cluster).attach()
 
     def check(self) -> None:
         if not self.alive:
@@ -186,6 +191,13 @@ def _node(told: dict[str, Any]) -> Node:
     labels = told.get("Labels") or {}
     group = "head" if _HEAD in told["Resources"] else str(labels.get(_GROUP) or "workers")
     return Node(name=str(told.get("NodeName") or told["NodeID"]), group=group, ready=True)
+
+
+def _token() -> str:
+    if told := os.environ.get("RAY_AUTH_TOKEN"):
+        return told
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return Path(path).read_text().strip() if path else ""
 
 
 def _nowhere(port: int) -> NoReturn:

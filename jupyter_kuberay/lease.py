@@ -78,6 +78,7 @@ class Lease:
         self._bundle = bundle(self.spec, purpose=purpose, grace=grace)
         self.timeout, self.progress, self._on_end = timeout, progress, on_end
         self._uid = ""
+        self._creating: asyncio.Task[Observation] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -93,13 +94,12 @@ class Lease:
 
         Cancelled, it leaves nothing either.
         """
-        creating = asyncio.ensure_future(self.client.backend.create(self._bundle))
+        self._creating = asyncio.ensure_future(self.client.backend.create(self._bundle))
         try:
             # It may be done although this call was cancelled, and then it has to be undone.
-            made = await asyncio.shield(creating)
+            made = await asyncio.shield(self._creating)
         except asyncio.CancelledError:
             with suppress(KubeRayError):
-                self._uid = _uid(await creating)
                 await self.close()
             raise
         self._uid = _uid(made)
@@ -241,8 +241,12 @@ class Lease:
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)
-        if not self._uid:
+        if self._creating is None:
             return
+        try:
+            self._uid = _uid(await self._creating)
+        except KubeRayError:
+            return  # there is nothing
         with suppress(NotFound):
             seen = await self.client.backend.get(Kind.JOB, self.job)
             if _uid(seen) == self._uid:
@@ -272,7 +276,8 @@ class Lease:
 async def sweep_up(client: Client) -> list[str]:
     """Delete the jobs of the user's leases that ended because nobody was left who held them; gives their names."""
     swept = []
-    for seen in await client.backend.list(Kind.JOB, {LEASE: "true", manifest.USER: label_value(client.user)}):
+    user = await asyncio.to_thread(lambda: client.user)  # who that is may have to be asked for
+    for seen in await client.backend.list(Kind.JOB, {LEASE: "true", manifest.USER: label_value(user)}):
         if job_status(seen).phase.over and not seen.resource["metadata"].get("deletionTimestamp"):
             with suppress(NotFound):
                 await client.backend.delete(Kind.JOB, seen.name)

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(400)]
 
 # As it would stand in a notebook; beside that it tells what it saw.
 PROGRAM = """
-    import json, sys
+    import json, sys, urllib.request
     import jupyter_kuberay as jk
 
     def where():
@@ -47,6 +47,9 @@ PROGRAM = """
     told |= {"phase": status.phase, "ready": sum(status.ready.values()), "cpus": usage.cpus}
     told["shown"] = repr(cluster)
     told["attached"] = cluster.attach() is jk.attached() and jk.attached().alive
+    dashboard = jk.attached().dashboard_endpoint()
+    asked = urllib.request.Request(f"{jk.attached().dashboard}/nodes?view=summary", headers={"Authorization": f"Bearer {dashboard.token}"})
+    told["dashboard"] = json.load(urllib.request.urlopen(asked, timeout=30))["result"]
     for name, ask in {"down": cluster.down, "other": lambda: jk.connect("another")}.items():
         try:
             ask()
@@ -97,6 +100,7 @@ async def test_code_of_a_notebook_runs_unchanged_in_the_cluster(
         "ready": 1,
         "shown": f"<Cluster {running!r}: Ready, 1 of 1 {'workers' if NAME == 'local' else 'small'}>",
         "attached": True,
+        "dashboard": True,
         "down": f"Cluster {running!r} cannot be taken down by what runs in it. Ask from outside: jupyter kuberay.",
         "other": f"This runs in cluster {running!r} and reaches no other. Call connect() without 'another', or run it outside.",
         "detached": True,
