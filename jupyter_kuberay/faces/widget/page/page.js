@@ -122,7 +122,7 @@ class Page {
   empty(key, count, words) {
     const { list } = this.lists[key];
     const there = list.querySelector(":scope > .jk-empty");
-    const name = { clusters: this.of.cluster, services: this.of.service }[key];
+    const name = { clusters: this.of.cluster, services: this.of.service, runs: ALL }[key];
     if (count || !this.told.synced) {
       there?.remove();
     } else if (!there) {
