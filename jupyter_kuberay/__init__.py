@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jupyter_kuberay.client import Client
     from jupyter_kuberay.cluster import Cluster, connect
     from jupyter_kuberay.errors import KubeRayError
+    from jupyter_kuberay.faces.widget.panels import ClusterCard, ClusterPanel, RunsTable, ServiceCard
     from jupyter_kuberay.recording import record
     from jupyter_kuberay.service import Service, publish, rollback
     from jupyter_kuberay.spec import Application, ClusterSpec, HeadSpec, JobSpec, ServiceSpec, WorkerGroup
@@ -24,11 +25,15 @@ _WHERE = {
     "Attachment": "attach",
     "Client": "client",
     "Cluster": "cluster",
+    "ClusterCard": "faces.widget.panels",
+    "ClusterPanel": "faces.widget.panels",
     "ClusterSpec": "spec",
     "HeadSpec": "spec",
     "JobSpec": "spec",
     "KubeRayError": "errors",
+    "RunsTable": "faces.widget.panels",
     "Service": "service",
+    "ServiceCard": "faces.widget.panels",
     "ServiceSpec": "spec",
     "WorkerGroup": "spec",
     "attached": "attach",
@@ -44,11 +49,15 @@ __all__ = [
     "Attachment",
     "Client",
     "Cluster",
+    "ClusterCard",
+    "ClusterPanel",
     "ClusterSpec",
     "HeadSpec",
     "JobSpec",
     "KubeRayError",
+    "RunsTable",
     "Service",
+    "ServiceCard",
     "ServiceSpec",
     "WorkerGroup",
     "__version__",

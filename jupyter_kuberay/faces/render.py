@@ -44,7 +44,8 @@ def plain(answer: Any) -> str:
     from rich.console import Console
 
     text = io.StringIO()
-    _print(view(answer), Console(file=text, width=_PIPE_WIDTH, no_color=True))
+    # A kernel says that it is a terminal, and Rich would show the text as an output of its own.
+    _print(view(answer), Console(file=text, width=_PIPE_WIDTH, no_color=True, force_jupyter=False, force_terminal=False))
     return text.getvalue().rstrip("\n")
 
 
@@ -89,6 +90,7 @@ class _without_trailing_blanks:
             force_terminal=console.is_terminal,
             color_system=console.color_system,  # type: ignore[arg-type]
             no_color=console.no_color,
+            force_jupyter=False,
         )
 
     def __enter__(self) -> Console:

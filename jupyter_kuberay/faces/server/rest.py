@@ -114,6 +114,10 @@ class Rest:
     async def leave(self, view: str) -> None:
         self._feed.leave(view)
 
+    async def unwatch(self) -> None:
+        """End what is watched until somebody looks again; what is being published goes on."""
+        await self._feed.close()
+
     async def profiles(self) -> list[bodies.Offer]:
         default = self._client.profile().name
         return [
