@@ -7,11 +7,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
-import yaml
-
+from jupyter_kuberay.batch import values
 from jupyter_kuberay.errors import InvalidSpec
 
 TAG = "parameters"
@@ -30,25 +28,6 @@ class Parameter:
 
 class Text(str):
     """A value as somebody typed it: its meaning depends on the parameter's type."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's scalars, but that 1e-3 is a number, as everywhere but in YAML 1.1, and a date stays a text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789"))
-
-
-def scalar(text: str) -> Any:
-    """What a typed value means where nothing else tells: a number, true, a list in brackets; otherwise itself."""
-    try:
-        return yaml.load(text, _Loader)  # a subclass of SafeLoader
-    except yaml.YAMLError:
-        return text
 
 
 def declared(sources: Iterable[str]) -> dict[str, Parameter]:
@@ -86,16 +65,16 @@ def checked(known: Mapping[str, Parameter], given: Mapping[str, Any], notebook: 
     """
     unknown = sorted(set(given) - set(known))
     if unknown:
-        near = get_close_matches(unknown[0], known, n=1)
-        has = f"It has: {', '.join(sorted(known))}." if known else f"Tag the cell that has them with {TAG!r}."
-        raise InvalidSpec(f"{notebook} has no parameter {', '.join(unknown)}.", f"Did you mean {near[0]!r}? {has}" if near else has)
+        hint = values.nearest(unknown[0], known, "It has") if known else f"Tag the cell that has them with {TAG!r}."
+        raise InvalidSpec(f"{notebook} has no parameter {', '.join(unknown)}.", hint)
     return {name: _fitting(known[name], value, notebook) for name, value in given.items()}
 
 
 def _fitting(parameter: Parameter, value: Any, notebook: str) -> Any:
     typed = isinstance(value, Text)
     if typed:
-        value = str(value) if parameter.type == "str" and not (parameter.optional and value == "null") else scalar(value)
+        is_text = parameter.type == "str" and not (parameter.optional and value == "null")
+        value = str(value) if is_text else values.value(value, f"Parameter {parameter.name} of {notebook}")
     if value is None and (parameter.optional or not parameter.type):
         return None
     if parameter.type == "float" and isinstance(value, int) and not isinstance(value, bool):

@@ -299,7 +299,7 @@ def _ending(execution: Execution, request: RunRequest) -> dict[str, Any]:
         raise_for_execution_errors(execution.notebook, None)
     except PapermillExecutionError as error:
         line = _line(error.traceback)
-        what = f"{error.ename}: {error.evalue}".strip(": ").split("\n")[0]
+        what = _plain(f"{error.ename}: {error.evalue}").strip(": ").split("\n")[0]
         where = f"in cell [{error.exec_count}]" + (f" at `{line}`" if line else "")
         return {"state": RunState.FAILED, "error": f"{request.source.name} failed {where}: {what}", "hint": hint}
     return {"state": RunState.SUCCEEDED}
@@ -316,9 +316,14 @@ def _failure(execution: Execution, request: RunRequest, error: Exception) -> dic
     return {"state": RunState.FAILED, "error": f"{request.source.name} failed: {what}", "hint": hint}
 
 
+def _plain(text: str) -> str:
+    """Without a terminal's colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
 def _line(traceback: Any) -> str:
     """The cell's own line that raised, from IPython's traceback."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback or ()))
+    text = _plain("\n".join(traceback or ()))
     in_cell = text.split("Cell In", 1)[-1]
     found = re.search(r"^-+> *\d+ (.*)$", in_cell, re.MULTILINE)
     return found.group(1).strip() if found else ""

@@ -126,10 +126,10 @@ def digest(value: Any, length: int = 64) -> str:
     return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], there_is: str = "There is") -> str:
     """A hint that names what was probably meant, or all there is."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f"Did you mean {close[0]}?"
-    return f"There is: {', '.join(known)}." if known else "There is none."
+    return f"{there_is}: {', '.join(known)}." if known else "There is none."

@@ -101,17 +101,13 @@ def pipeline(
     keeps back only what needs it; run it again, and it goes on there. In the end
     all of it is one HTML page.
     """
-    from jupyter_kuberay.batch import Place
+    from jupyter_kuberay.batch import Place, values
     from jupyter_kuberay.faces.asked import Asked, Where
 
-    asked = Asked(face, Where(**where), Place.of(file), {key: _scalar(value) for key, value in parameters}, keep=False)
+    asked = Asked(
+        face, Where(**where), Place.of(file), {key: values.value(value, f"Parameter {key}") for key, value in parameters}, keep=False
+    )
     return asked.pipeline(out, at_once, force or again)
-
-
-def _scalar(text: str) -> Any:
-    from jupyter_kuberay.batch.parameters import scalar
-
-    return scalar(text)
 
 
 def _given(file: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
@@ -121,16 +117,11 @@ def _given(file: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]
 
 
 def _parameters_in(file: str) -> Mapping[str, Any]:
-    import yaml
-
-    from jupyter_kuberay.batch import Place
+    from jupyter_kuberay.batch import Place, values
 
     if not file:
         return {}
-    try:
-        found = yaml.safe_load(Place.of(file).read())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidSpec(f"{file!r} is no YAML: {' '.join(str(error).split())}", "Mend it where it says.") from None
+    found = values.read_yaml(Place.of(file).read().decode("utf-8-sig", "replace"), file)
     if not isinstance(found, dict):
         raise InvalidSpec(f"{file!r} holds no parameters.", "Write them as `name: value`, one a line.")
     return {str(name): value for name, value in found.items()}
