@@ -121,9 +121,9 @@ class Run:
             image=request.image,
             cluster=request.cluster,
             job=request.job,
-            versions=_versions(),
+            versions=versions(),
             started=records.now(),
-            runner=Birth.of(os.getpid()).json(),
+            runner=whole_runner(),
         )
         self._claim_output()
         if request.output.path is not None and request.output.path.is_dir():
@@ -350,5 +350,11 @@ def _text(notebook: Any) -> str:
     return str(writes(notebook)) + "\n"  # type: ignore[no-untyped-call]
 
 
-def _versions() -> dict[str, str]:
+def whole_runner() -> dict[str, Any]:
+    """This process, as what runs something."""
+    return Birth.of(os.getpid()).json()
+
+
+def versions() -> dict[str, str]:
+    """What a run is told to have run with."""
     return {"python": platform.python_version(), "ray": version("ray"), "jupyter-kuberay": version("jupyter-kuberay")}
