@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from jupyter_kuberay.batch.incluster import NEEDED, REQUEST, SAID, Sent
 from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.batch.records import RunRecord, RunState, records_below
 from jupyter_kuberay.batch.running import Run, RunRequest
+from jupyter_kuberay.batch.sent import NEEDED, REQUEST, SAID, Sent
 from jupyter_kuberay.cluster import INSIDE_VARIABLE, connect
 from jupyter_kuberay.errors import Failed, KubeRayError
 from jupyter_kuberay.loop import run_sync

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jupyter_kuberay.batch import Place, Run, RunRequest, RunState
-from jupyter_kuberay.batch.incluster import Sent
 from jupyter_kuberay.batch.many import Runs
+from jupyter_kuberay.batch.sent import Sent
 from jupyter_kuberay.errors import Failed
 from jupyter_kuberay.faces import batches
 from jupyter_kuberay.faces.answers import NotebookRun

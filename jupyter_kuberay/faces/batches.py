@@ -19,9 +19,9 @@ from jupyter_kuberay.faces.runs import short_name
 from jupyter_kuberay.loop import run_sync
 
 if TYPE_CHECKING:
-    from jupyter_kuberay.batch.incluster import Sent
     from jupyter_kuberay.batch.opening import Opened
     from jupyter_kuberay.batch.piping import PipelineRun, StepRequest
+    from jupyter_kuberay.batch.sent import Sent
     from jupyter_kuberay.batch.sweep import Point
     from jupyter_kuberay.batch.sweeping import PointRun, Sweep
     from jupyter_kuberay.spec import ClusterSpec
@@ -257,8 +257,9 @@ def listed(folder: Place, group: str = "") -> Any:
 
 def _follow(face: Face, job: str, told: Callable[[Mapping[str, Any]], None]) -> tuple[str, str]:
     """What went wrong with the job and what to do, both empty if nothing did."""
-    from jupyter_kuberay.batch.incluster import SAID
+    from jupyter_kuberay.batch.sent import SAID
     from jupyter_kuberay.faces.jobs import printed, settled
+    from jupyter_kuberay.faces.view import brief
 
     client, errors = face.client, ["", ""]
 
@@ -283,7 +284,7 @@ def _follow(face: Face, job: str, told: Callable[[Mapping[str, Any]], None]) -> 
         return f"Job {job!r} was stopped and removed meanwhile.", "Run it anew."
     if str(status.phase) == "Succeeded":
         return "", ""
-    why = status.cause.what if status.cause else status.message or f"it is {status.phase}"
+    why = brief(status.cause.what if status.cause else status.message or f"it is {status.phase}")
     return errors[0] or f"Job {job!r} failed: {why}", errors[1] or f"See its log: {face.program} job {job}"
 
 

@@ -69,7 +69,7 @@ def test_what_is_too_large_for_the_entrypoint_goes_beside_it_and_the_command_see
 
 
 def test_what_does_not_fit_is_refused_with_the_sizes() -> None:
-    with pytest.raises(InvalidSpec, match=r"has 1000 KB when it is packed; 16\d KB fit"):
+    with pytest.raises(InvalidSpec, match=r"has 1001 KB when it is packed; 16\d KB fit"):
         carried({"data": noise(1_000_000)}, ["python", "main.py"])
 
 
