@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jupyter_kuberay.batch.records import RunRecord, RunState
+from jupyter_kuberay.batch.table import short
 from jupyter_kuberay.batch.values import canonical, digest, nearest, read_yaml, value
 from jupyter_kuberay.errors import InvalidSpec
 
@@ -258,16 +259,9 @@ def _too_many(count: int) -> InvalidSpec:
     return InvalidSpec(f"The sweep has {count:,} points, more than {MOST_POINTS:,}.", "Take fewer values, or several sweeps.")
 
 
-def described(parameters: Mapping[str, Any], longest: int = 60) -> str:
+def described(parameters: Mapping[str, Any]) -> str:
     """As a person reads it: "lr=0.001, seed=2"; a long value is cut."""
-    return ", ".join(f"{name}={shown(each, longest)}" for name, each in parameters.items())
-
-
-def shown(value: Any, longest: int = 60) -> str:
-    """A value in one line of at most ``longest`` characters."""
-    text = value if isinstance(value, str) else canonical(value)
-    text = " ".join(text.split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return ", ".join(f"{name}={short(each, 60)}" for name, each in parameters.items())
 
 
 def file_stem(varied: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """Sweeps that run: many at a time, with failures, stopped and taken up again."""
 
 import asyncio
-import hashlib
 import html.parser
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_kuberay.batch.notebook import source_sha256
 from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.batch.records import RunRecord, RunState, records_below
 from jupyter_kuberay.batch.running import RunRequest
@@ -231,8 +231,7 @@ async def test_notebooks_run_in_kernels_some_at_a_time_and_a_sweep_taken_up_agai
         ("Succeeded", {"square": 9}),
     ]
     assert "ValueError: bad" in done.runs[2].error
-    source = hashlib.sha256(notebook.read_bytes()).hexdigest()
-    plan = resumption(runs, records_below(tmp_path / "out"), source)
+    plan = resumption(runs, records_below(tmp_path / "out"), source_sha256(notebook.read_bytes()))
     assert [point.number for point in plan.left] == [2]
     assert [one.values["square"] for one in plan.found.values()] == [0, 1, 9]
 
