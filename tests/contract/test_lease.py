@@ -111,15 +111,17 @@ async def test_it_goes_when_its_owner_is_killed_and_the_next_one_sweeps_up(backe
         sys.executable, "-c", somebody_else(backend, name), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None and process.stderr is not None
-    async with asyncio.timeout(WAIT_S):
-        cluster = (await process.stdout.readline()).decode().strip()
-    assert cluster, (await process.stderr.read()).decode()
-    assert (await client.cluster(cluster)).usable
-    process.send_signal(signal.SIGKILL)
-    await process.wait()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            cluster = (await process.stdout.readline()).decode().strip()
+        assert cluster, (await process.stderr.read()).decode()
+        assert (await client.cluster(cluster)).usable
+    finally:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
     await until_gone(backend, cluster)
     over = await until(backend, Kind.JOB, name, lambda seen: seen.status.get("jobDeploymentStatus") == "Failed")
-    assert over.status["reason"] == "DeadlineExceeded"
+    assert over.status["reason"] == "DeadlineExceeded", over.status
     await backend.create(job(living := fresh("living"), "sleep 60", "nobody"))
     assert await sweep_up(client) == [name]
     assert not await left(backend, name) and (await backend.get(Kind.JOB, living)).name == living
@@ -166,5 +168,5 @@ async def test_a_cluster_that_cannot_start_goes_at_the_deadline_too(backend: Bac
     head = {"cpu": "1", "memory": "2Gi", "node_selector": {} if NAME == "local" else {"nowhere": "at-all"}}
     await backend.create(bundle(client.spec(spec(name := fresh("never")).changed(head=HeadSpec(**head))), grace=3))
     over = await until(backend, Kind.JOB, name, lambda seen: seen.status.get("jobDeploymentStatus") == "Failed")
-    assert over.status["reason"] == "DeadlineExceeded"
+    assert over.status["reason"] == "DeadlineExceeded", over.status
     await until_gone(backend, str(over.status["rayClusterName"]))
