@@ -126,6 +126,10 @@ class Dashboard:
         return _checked(response.status, text, f"{method} {path}")
 
 
+# What the dashboard says with status 500 while a node's agent is still on its way: on a busy machine, well after the head is ready.
+_NOT_YET = ("No available agent to submit job", "Cannot connect to host")
+
+
 def _checked(status: int, text: str, asked: str) -> str:
     if status < 300:
         return text
@@ -133,6 +137,6 @@ def _checked(status: int, text: str, asked: str) -> str:
         raise Forbidden(f"Ray's dashboard refuses the token ({status}).", "The cluster was made again: ask for its token anew.")
     if status == 404:
         raise NotFound(f"Ray's dashboard knows nothing at {asked}.")
-    if status in (502, 503, 504):
+    if status in (502, 503, 504) or any(words in text for words in _NOT_YET):
         raise Unreachable(f"Ray's dashboard cannot answer {asked} now: {text[-500:]}")
     raise Failed(text.strip()[-4000:] or f"{asked} was answered with {status}.")

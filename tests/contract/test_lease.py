@@ -61,8 +61,8 @@ async def until_gone(backend: Backend, cluster: str) -> None:
                 return
 
 
-def somebody_else(backend: Backend, name: str) -> str:
-    """A program that borrows a cluster, says its name, and works on."""
+def somebody_else(backend: Backend, name: str, ready: bool) -> str:
+    """A program that borrows a cluster, says its name when it is ``ready`` or before, and works on."""
     if NAME == "local":
         made = f"LocalBackend(__import__('pathlib').Path({str(backend.store.data_dir)!r}))"  # type: ignore[attr-defined]
     else:
@@ -75,9 +75,13 @@ def somebody_else(backend: Backend, name: str) -> str:
         from jupyter_kuberay.config import KubeRay
         from jupyter_kuberay.lease import Lease
 
+        def told(status, _):
+            if status.nodes and (status.usable or not {ready}):
+                print(status.name, flush=True)
+
         async def work():
-            async with Lease(Client({made}, KubeRay(user="tester")), {spec(name).model_dump()!r}, grace={GRACE}, beat=2.0) as lease:
-                print(lease.name, flush=True)
+            client = Client({made}, KubeRay(user="tester"))
+            async with Lease(client, {spec(name).model_dump()!r}, grace={GRACE}, beat=2.0, progress=told):
                 await asyncio.Event().wait()
 
         asyncio.run(work())
@@ -105,21 +109,24 @@ async def test_it_lives_for_as_long_as_it_is_held_and_goes_when_it_is_left(backe
     assert not await left(backend, held.job)
 
 
-async def test_it_goes_when_its_owner_is_killed_and_the_next_one_sweeps_up(backend: Backend, client: Client, fresh: Fresh):
+@pytest.mark.parametrize("ready", [False, True])
+async def test_it_goes_when_its_owner_is_killed_and_the_next_one_sweeps_up(backend: Backend, client: Client, fresh: Fresh, ready: bool):
     name = fresh("orphan")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", somebody_else(backend, name), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-c", somebody_else(backend, name, ready), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None and process.stderr is not None
-    async with asyncio.timeout(WAIT_S):
-        cluster = (await process.stdout.readline()).decode().strip()
-    assert cluster, (await process.stderr.read()).decode()
-    assert (await client.cluster(cluster)).usable
-    process.send_signal(signal.SIGKILL)
-    await process.wait()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            cluster = (await process.stdout.readline()).decode().strip()
+        assert cluster, (await process.stderr.read()).decode()
+        assert (await client.cluster(cluster)).usable or not ready
+    finally:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
     await until_gone(backend, cluster)
     over = await until(backend, Kind.JOB, name, lambda seen: seen.status.get("jobDeploymentStatus") == "Failed")
-    assert over.status["reason"] == "DeadlineExceeded"
+    assert over.status["reason"] == "DeadlineExceeded", over.status
     await backend.create(job(living := fresh("living"), "sleep 60", "nobody"))
     assert await sweep_up(client) == [name]
     assert not await left(backend, name) and (await backend.get(Kind.JOB, living)).name == living
@@ -140,6 +147,18 @@ async def test_a_bring_up_that_is_cancelled_leaves_nothing(backend: Backend, cli
     with pytest.raises(asyncio.CancelledError):
         await opening
     assert not await left(backend, name)
+
+
+async def test_a_job_that_is_deleted_while_its_cluster_comes_up_is_said_to_be(backend: Backend, client: Client, fresh: Fresh):
+    begun = asyncio.Event()
+    held = lease(client, fresh("taken"), progress=lambda status, _: begun.set() if status.nodes else None)
+    opening = asyncio.ensure_future(held.open())
+    async with asyncio.timeout(WAIT_S):
+        await begun.wait()
+    await backend.delete(Kind.JOB, held.job)
+    with pytest.raises(Failed, match="was deleted while its cluster came up"):
+        await opening
+    assert not await left(backend, held.job)
 
 
 async def test_a_job_that_is_deleted_by_somebody_else_ends_the_lease_with_a_sentence(backend: Backend, client: Client, fresh: Fresh):
@@ -166,5 +185,5 @@ async def test_a_cluster_that_cannot_start_goes_at_the_deadline_too(backend: Bac
     head = {"cpu": "1", "memory": "2Gi", "node_selector": {} if NAME == "local" else {"nowhere": "at-all"}}
     await backend.create(bundle(client.spec(spec(name := fresh("never")).changed(head=HeadSpec(**head))), grace=3))
     over = await until(backend, Kind.JOB, name, lambda seen: seen.status.get("jobDeploymentStatus") == "Failed")
-    assert over.status["reason"] == "DeadlineExceeded"
+    assert over.status["reason"] == "DeadlineExceeded", over.status
     await until_gone(backend, str(over.status["rayClusterName"]))
