@@ -76,18 +76,12 @@ def carried(files: Mapping[str, bytes], command: Sequence[str], *, everywhere: b
 def packed(files: Mapping[str, bytes]) -> bytes:
     """One archive, the same for the same files. Of sources together xz makes half of what a zip makes of each."""
     with io.BytesIO() as file:
-        with tarfile.open(
-            fileobj=file, mode="w:xz", preset=9, format=tarfile.USTAR_FORMAT if _plain(files) else tarfile.PAX_FORMAT
-        ) as archive:
+        with tarfile.open(fileobj=file, mode="w:xz", preset=9) as archive:
             for path in sorted(files):
                 member = tarfile.TarInfo(path)
                 member.size, member.mode = len(files[path]), 0o644
                 archive.addfile(member, io.BytesIO(files[path]))
         return file.getvalue()
-
-
-def _plain(files: Mapping[str, bytes]) -> bool:
-    return all(path.isascii() and len(path) < 100 for path in files)
 
 
 def _bootstrap() -> str:

@@ -183,8 +183,8 @@ class Execution:
             keeping.cell_complete(cell, index)
             if is_code:
                 self.done += 1
-                if self.done == len(self.code):
-                    self._told.step(Step(self.done, len(self.code), ""))
+                left = self.done < len(self.code)
+                self._told.step(Step(self.done, len(self.code), title_of(self.notebook.cells, index) if left else ""))
         info = await client.async_wait_for_reply(client.kc.kernel_info())
         if info is not None:
             self.notebook.metadata["language_info"] = info["content"].get("language_info", {})

@@ -99,8 +99,8 @@ def _of_url(url: str, whole: bool) -> str:
     if scheme not in fsspec.available_protocols():
         return ""  # such as ray://, which is nobody's store
     try:
-        with places._asking(url):
-            filesystem, path = _opened(url, scheme)
+        with places.asking(url):
+            filesystem, path = opened(url, scheme)
             filesystem.invalidate_cache()
             said = filesystem.info(path)
             if said.get("type") != "directory":
@@ -112,9 +112,9 @@ def _of_url(url: str, whole: bool) -> str:
         return _never_the_same()
 
 
-def _opened(url: str, scheme: str) -> tuple[Any, str]:
+def opened(url: str, scheme: str) -> tuple[Any, str]:
     if scheme not in ("http", "https"):
-        return places._opened(url)
+        return places.opened(url)
     import aiohttp
     import fsspec
 

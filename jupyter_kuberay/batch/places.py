@@ -68,8 +68,8 @@ class Place:
         try:
             if self.path is not None:
                 return self.path.read_bytes()
-            with _asking(self.url):
-                filesystem, path = _opened(self.url)
+            with asking(self.url):
+                filesystem, path = opened(self.url)
                 # What a store listed earlier it may tell again without looking.
                 filesystem.invalidate_cache()
                 return bytes(filesystem.cat_file(path))
@@ -85,8 +85,8 @@ class Place:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 write_bytes(self.path, content, mode=0o666)
                 return
-            with _asking(self.url):
-                filesystem, path = _opened(self.url)
+            with asking(self.url):
+                filesystem, path = opened(self.url)
                 # Where a store has folders; a bucket is there or is not, and who may write into it may not make any.
                 if filesystem.protocol not in ("s3", "arrow", ("s3", "s3a")):
                     with suppress(Exception):
@@ -103,8 +103,8 @@ class Place:
             if self.path is not None:
                 shutil.copyfile(file, self.path)
                 return
-            with _asking(self.url):
-                filesystem, path = _opened(self.url)
+            with asking(self.url):
+                filesystem, path = opened(self.url)
                 filesystem.put_file(str(file), path)
         except OSError as error:
             raise Unwritable(
@@ -116,8 +116,8 @@ class Place:
         try:
             if self.path is not None:
                 return self.path.is_file()
-            with _asking(self.url):
-                filesystem, path = _opened(self.url)
+            with asking(self.url):
+                filesystem, path = opened(self.url)
                 filesystem.invalidate_cache()
                 return bool(filesystem.exists(path))
         except OSError as error:
@@ -129,8 +129,8 @@ class Place:
             if self.path is not None:
                 self.path.unlink()
                 return
-            with _asking(self.url):
-                filesystem, path = _opened(self.url)
+            with asking(self.url):
+                filesystem, path = opened(self.url)
                 filesystem.rm_file(path)
 
     def below(self, suffix: str) -> Iterator[Place]:
@@ -138,8 +138,8 @@ class Place:
         if self.path is not None:
             yield from (Place(str(path)) for path in sorted(self.path.rglob(f"*{suffix}")))
             return
-        with _asking(self.url):
-            filesystem, path = _opened(self.url)
+        with asking(self.url):
+            filesystem, path = opened(self.url)
             filesystem.invalidate_cache()
             found = sorted(each for each in filesystem.find(path) if each.endswith(suffix))
         scheme = self.url.partition("://")[0]
@@ -154,7 +154,7 @@ def _unwritable(place: Place, error: OSError) -> Unwritable:
 
 
 @contextmanager
-def _asking(url: str) -> Iterator[None]:
+def asking(url: str) -> Iterator[None]:
     """Whatever a store's library raises, as OSError: each has errors of its own."""
     try:
         yield
@@ -164,7 +164,7 @@ def _asking(url: str) -> Iterator[None]:
         raise OSError(None, f"{type(error).__name__}: {error}", url) from error
 
 
-def _opened(url: str) -> tuple[Any, str]:
+def opened(url: str) -> tuple[Any, str]:
     import fsspec
 
     scheme, _, rest = url.partition("://")

@@ -57,9 +57,10 @@ def plan(one: RunRequest, folder: Place, axes: tuple[str, ...], *, resume: bool)
 
     notebook, text = read_notebook(one.source.url)
     known = parameters_in(notebook)
+    types = {name: parameter.type for name, parameter in known.items()}
     fixed = checked(known, one.parameters, one.source.name)
-    files = [axis for axis in axes if "=" not in axis]
-    combinations: list[Mapping[str, Any]] = [*combine(parse_axes(axis for axis in axes if "=" in axis))] if len(files) < len(axes) else []
+    files, axes = [axis for axis in axes if "=" not in axis], tuple(axis for axis in axes if "=" in axis)
+    combinations: list[Mapping[str, Any]] = [*combine(parse_axes(axes, types))] if axes else []
     for file in files:
         found = parse_combinations(Place.of(file).read().decode("utf-8", "replace"), file)
         combinations = [{**left, **right} for left in combinations or [{}] for right in found]
