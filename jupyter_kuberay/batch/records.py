@@ -26,6 +26,7 @@ from jupyter_kuberay.errors import KubeRayError, NotFound
 SUFFIX = ".run.json"
 SILENCE_S = 180.0  # without a sign of life from a runner elsewhere, it is taken for lost
 ELSEWHERE_S = 5.0  # how old what is shown of a run in the cluster may be
+WAITS_S = 6 * 3600.0  # the same, while it waits for its cluster
 KEPT = 5_000  # runs in the list of this machine
 
 
@@ -121,9 +122,9 @@ def judged(record: RunRecord, at: datetime | None = None) -> RunRecord:
         lost = not birth.alive
     else:
         heard = record.heartbeat or record.started
-        # A job may wait for its cluster for as long as it has to; its own status tells.
+        # A job may wait long for its cluster, as in a queue; as long as it says nothing it cannot be told apart from one that is gone.
         waits = bool(record.job) and record.state is RunState.PENDING
-        lost = bool(heard) and not waits and _since(heard, at) > SILENCE_S
+        lost = bool(heard) and _since(heard, at) > (WAITS_S if waits else SILENCE_S)
     if not lost:
         return record
     why = "Whatever ran it ended without a word."

@@ -206,21 +206,25 @@ def follow_run(face: Face, record: RunRecord) -> RunRecord:
     """Show how far a run in the cluster is, until it has ended; it does not need anybody for that."""
     from jupyter_kuberay.batch import Step, records
 
-    last = record
+    last, at = record, Step(0, 0, "")
     with face.steps(Place.of(record.notebook).stem) as step:
 
         def told(news: Mapping[str, Any]) -> None:
-            nonlocal last
+            nonlocal last, at
             if run := news.get("run"):
                 last = last.changed(**{**run, "state": RunState(run["state"]), "heartbeat": records.now()})
                 records.note(last)
-                if last.cells:
-                    step(Step(last.done, last.cells, last.cell))
+                now = Step(last.done, last.cells, last.cell)
+                if last.cells and now != at:
+                    at = now
+                    step(now)
 
         said = _follow(face, record.job, told)
     ended = _read_again(last) or last
     if not ended.state.over:
         ended = last.changed(state=RunState.FAILED, error=said[0], hint=said[1], ended=records.now())
+        with suppress(KubeRayError):
+            ended.place.write(records.as_json(ended))
     records.note(ended)
     return ended
 

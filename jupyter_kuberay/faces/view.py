@@ -295,7 +295,7 @@ def _runs(found: Sequence[RunRecord], now: datetime) -> View:
         )
         for one in found
     )
-    below = [Words(one.error, Mood.BAD) for one in found if one.error][:3]
+    below = [Words(brief(one.error), Mood.BAD) for one in found if one.error][:3]
     return View(columns, rows, tuple(below))
 
 

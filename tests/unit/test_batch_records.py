@@ -51,6 +51,7 @@ def test_a_run_elsewhere_is_lost_after_three_minutes_of_silence_but_not_while_it
 
     assert at(170) is RunState.RUNNING and at(190) is RunState.LOST
     assert at(9000, job="j", state=RunState.PENDING) is RunState.PENDING
+    assert at(99000, job="j", state=RunState.PENDING) is RunState.LOST
     assert at(190, job="j") is RunState.LOST
 
 

@@ -9,12 +9,12 @@ import nbformat
 import pytest
 
 from jupyter_kuberay.batch.inputs import marks
+from jupyter_kuberay.batch.many import Runs
 from jupyter_kuberay.batch.opening import open_pipeline
 from jupyter_kuberay.batch.piping import PipelineRun, StepRequest, StepState, Told, run_pipeline
 from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.batch.records import RunRecord, read_record
 from jupyter_kuberay.batch.running import RunRequest
-from jupyter_kuberay.batch.starting import run_one
 from jupyter_kuberay.errors import InvalidSpec, KubeRayError, NotFound, Refused
 from tests.unit.notebooks import Runner, write_notebook
 
@@ -283,23 +283,22 @@ async def test_notebooks_run_in_kernels_stop_after_their_cell_and_the_next_run_g
     pipes.notebook("data", "text = ''", f"{importing}\nrecord('letters', text.split())")
     pipes.notebook("sorting", "letters = []", f"{importing}\nrecord('ordered', sorted(letters))", "1 + 1")
     pipes.write(TEXT[: TEXT.index("  counting:")])
-    stop, stopping = asyncio.Event(), True
+    runs, stopping = Runs(), True
 
     async def run(request: StepRequest, told: Told) -> RunRecord:
         def heard(record: RunRecord) -> None:
             told(record)
             if stopping and "ordered" in record.values:
-                stop.set()
+                runs.stop()
 
         notebook = RunRequest(Place.of(request.notebook), Place.of(request.output), request.parameters, attach=False, group=request.group)
-        return await run_one(notebook, heard, stop)
+        return await runs.one(notebook, heard)
 
-    done = await run_pipeline(open_pipeline(pipes.file), run, stop=stop)
+    done = await run_pipeline(open_pipeline(pipes.file), run, stop=runs.stopping)
     assert states(done) == {"data": "Succeeded", "sorting": "Interrupted"}
     assert done["sorting"].error == "Interrupted after 3 of 4 cells."
-    stopping = False
-    stop.clear()
-    done = await run_pipeline(open_pipeline(pipes.file), run, stop=stop)
+    runs, stopping = Runs(), False
+    done = await run_pipeline(open_pipeline(pipes.file), run, stop=runs.stopping)
     assert states(done) == {"data": "Unchanged", "sorting": "Succeeded"} and done["sorting"].values == {"ordered": ["a", "b", "c"]}
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_kuberay.batch.many import Runs
 from jupyter_kuberay.batch.notebook import source_sha256
 from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.batch.records import RunRecord, RunState, records_below
 from jupyter_kuberay.batch.running import RunRequest
-from jupyter_kuberay.batch.starting import run_one
 from jupyter_kuberay.batch.sweep import Point, combine, parse_axes, points, resumption
 from jupyter_kuberay.batch.sweeping import PointRun, Sweep, Told, sweep
 from jupyter_kuberay.errors import Refused
@@ -220,7 +220,7 @@ async def test_notebooks_run_in_kernels_some_at_a_time_and_a_sweep_taken_up_agai
     out = Place.of(tmp_path / "out")
 
     async def run(point: Point, told: Told) -> RunRecord:
-        return await run_one(RunRequest(Place.of(notebook), out.child(point.output), point.parameters, attach=False), told)
+        return await Runs().one(RunRequest(Place.of(notebook), out.child(point.output), point.parameters, attach=False), told)
 
     runs = points([{"x": number} for number in range(4)])
     done = await sweep("train.ipynb", runs, run, at_once=2)
