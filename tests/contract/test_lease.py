@@ -129,6 +129,7 @@ async def test_it_goes_when_its_owner_is_killed_and_the_next_one_sweeps_up(backe
     assert over.status["reason"] == "DeadlineExceeded", over.status
     await backend.create(job(living := fresh("living"), "sleep 60", "nobody"))
     assert await sweep_up(client) == [name]
+    await client.wait_gone(name, kind=Kind.JOB)
     assert not await left(backend, name) and (await backend.get(Kind.JOB, living)).name == living
 
 
