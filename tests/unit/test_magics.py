@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,7 +133,6 @@ def test_commands_options_and_names_are_completed(shell: InteractiveShell, line:
         ("%%kuberay job A --cluster b\nprint(1)", InvalidSpec, "'A'"),
         ("%%kuberay job a --cluster b\n%time x", InvalidSpec, "line 1"),
         ("%%kuberay job a --cluster b\nprint(elsewhere)", InvalidSpec, "elsewhere, which other cells have defined"),
-        ("%%kuberay job a --cluster b\nx = " + repr("".join(map(chr, range(256, 60_000)))) * 5, InvalidSpec, "when it is packed"),
         ("%kuberay job", WrongUse, "No job is named"),
         ("%kuberay job a --cluster b", WrongUse, "Nothing is there to run"),
         ("%kuberay job a", NotFound, "There is no job 'a'"),
@@ -162,6 +162,12 @@ def test_an_error_in_an_applications_cell_is_shown_as_in_any_other_cell(
 ) -> None:
     assert isinstance(shell.run_cell("%%kuberay app a\nx = 1\n1 / 0").error_in_exec, ZeroDivisionError)
     assert "----> 2 1 / 0" in re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+
+
+def test_a_cell_that_is_too_large_to_travel_is_refused_with_the_sizes(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = f"%%kuberay job a --cluster b\nx = '{random.Random(4711).randbytes(500_000).hex()}'"
+    assert isinstance(shell.run_cell(cell).error_in_exec, InvalidSpec)
+    assert re.search(r"has \d+ KB when it is packed; \d+ KB fit", capsys.readouterr().out)
 
 
 def test_help_of_a_cells_command_is_the_command_lines(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
