@@ -68,4 +68,4 @@ def app(face: Face, name: str, variable: str, no_publish: bool, **rest: Any) -> 
     if no_publish:
         face.say(f"Publish it: {face.program} publish {name}")
         return None
-    return publish_application(face, name, app="", **rest)
+    return publish_application(face, name, **rest)

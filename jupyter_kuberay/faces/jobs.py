@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import click
 from jupyter_kuberay.errors import Failed, InvalidSpec, NotFound
 from jupyter_kuberay.faces import options
 from jupyter_kuberay.faces.commands import command, only, wanted
-from jupyter_kuberay.faces.face import Face, Interrupted, WrongUse
+from jupyter_kuberay.faces.face import Face, Interrupted, Told, WrongUse
 from jupyter_kuberay.loop import run_sync
 
 if TYPE_CHECKING:
@@ -104,15 +105,19 @@ def _followed(face: Face, name: str, *, follow: bool) -> JobStatus:
     client = face.client
     run_sync(_status(client, name))  # says which there are, where this one is not
     last: list[str] = []
+    tell = face.line if face.output == "table" else face.say  # whoever wants JSON wants nothing else beside it
 
     async def show() -> JobStatus:
         async with aclosing(printed(client, name, follow=follow)) as lines:  # type: ignore[type-var]
             async for line in lines:
-                face.line(line)
+                tell(line)
                 last[:] = [line] if line.strip() else last
         return await (settled(client, name) if follow else _status(client, name))
 
     try:
+        if follow:
+            with face.waiting(name) as told:
+                run_sync(_begun(client, name, told))
         status = run_sync(show())
     except KeyboardInterrupt:
         how = f"Follow it again: {face.program} job {name}; stop it: {face.program} stop {name}"
@@ -123,6 +128,29 @@ def _followed(face: Face, name: str, *, follow: bool) -> JobStatus:
         what = last[-1] if last else status.cause.what if status.cause else "It failed."
         raise Failed(f"Job {name!r} failed: {' '.join(what.split())}", "What it printed is above; mend what it names, and run it anew.")
     return status
+
+
+async def _begun(client: Client, name: str, told: Told) -> None:
+    """Wait until it runs or is over, telling why it does not yet."""
+    began = time.monotonic()
+    async with aclosing(_looks(client, name)) as looks:
+        async for status in looks:
+            if str(status.phase) != "Pending":
+                return
+            told(status.cause.what if status.cause else "It starts.", time.monotonic() - began)
+
+
+async def _looks(client: Client, name: str) -> AsyncGenerator[JobStatus, None]:
+    """How a job is, at each change; `NotFound` when it is gone."""
+    from jupyter_kuberay.observation import ChangeType, Kind
+    from jupyter_kuberay.status import job_status
+
+    async with aclosing(client.backend.watch(Kind.JOB)) as changes:  # type: ignore[type-var]
+        async for change in changes:
+            if change.seen is not None and change.seen.name == name:
+                if change.type is ChangeType.DELETED:
+                    raise NotFound(f"Job {name!r} is gone.")
+                yield job_status(change.seen, client.backend.now())
 
 
 async def printed(client: Client, name: str, *, follow: bool) -> AsyncIterator[str]:
@@ -144,16 +172,11 @@ async def printed(client: Client, name: str, *, follow: bool) -> AsyncIterator[s
 
 async def settled(client: Client, name: str) -> JobStatus:
     """How the job ended; as it is, where that is not told in time."""
-    from jupyter_kuberay.observation import Kind
-    from jupyter_kuberay.status import job_status
-
     with suppress(TimeoutError):
-        async with asyncio.timeout(_SETTLES_S), aclosing(client.backend.watch(Kind.JOB)) as changes:  # type: ignore[type-var]
-            async for change in changes:
-                if change.seen is not None and change.seen.name == name:
-                    status = job_status(change.seen, client.backend.now())
-                    if status.phase.over:
-                        return status
+        async with asyncio.timeout(_SETTLES_S), aclosing(_looks(client, name)) as looks:
+            async for status in looks:
+                if status.phase.over:
+                    return status
     return await _status(client, name)
 
 

@@ -98,11 +98,21 @@ def publish(face: Face, name: str, **asked: Any) -> Any:
     return publish_application(face, name, **asked)
 
 
-def publish_application(
+def publish_application(face: Face, name: str, app: str = "", **asked: Any) -> Published:
+    """Publish ``app``, or, where that is "", the application of the cell that was kept under ``name``."""
+    if app:
+        return _published(face, name, app, **asked)
+    if name not in face.applications:
+        raise WrongUse("Missing option '--app'.", "Name the Serve application as MODULE:APP or FILE.py:APP.")
+    with face.applications[name].written() as app:
+        return _published(face, name, app, **asked)
+
+
+def _published(
     face: Face,
     name: str,
-    *,
     app: str,
+    *,
     profile: str,
     workers: int | None,
     image: str | None,
@@ -112,25 +122,6 @@ def publish_application(
     metrics: tuple[tuple[str, Any], ...],
     **rest: Any,
 ) -> Published:
-    """Publish ``app``, or, where that is "", the application of the cell that was kept under ``name``."""
-    if not app:
-        made = face.applications.get(name)
-        if made is None:
-            raise WrongUse("Missing option '--app'.", "Name the Serve application as MODULE:APP or FILE.py:APP.")
-        with made.written() as app:
-            return publish_application(
-                face,
-                name,
-                app=app,
-                profile=profile,
-                workers=workers,
-                image=image,
-                in_image=in_image,
-                no_try_out=no_try_out,
-                settings=settings,
-                metrics=metrics,
-                **rest,
-            )
     from jupyter_kuberay.service import publish
 
     client, asked = face.client, {"workers": workers, "image": image}

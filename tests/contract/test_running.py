@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 
 import pytest
+import yaml
 
 from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, METRICS_PORT, Backend
+from jupyter_kuberay.carried import carried
 from jupyter_kuberay.errors import NotFound, Unreachable
 from jupyter_kuberay.observation import Endpoint, Kind, Usage
 
@@ -122,6 +125,20 @@ async def test_a_job_runs_on_a_cluster_that_is_there_and_its_output_is_kept(back
     seen = await until(backend, Kind.JOB, name, lambda seen: seen.status.get("jobDeploymentStatus") == "Complete")
     assert "42" in printed and seen.status["jobStatus"] == "SUCCEEDED" and seen.status["rayClusterName"] == running
     assert "42" in [line async for line in backend.logs(name, kind=Kind.JOB)]
+
+
+@pytest.mark.parametrize("size", [1_000, 140_000])
+async def test_a_job_carries_its_files_along_to_all_that_it_starts(backend: Backend, running: str, fresh: Fresh, size: int):
+    name = fresh("carried")
+    main = "import beside, os, ray\nprint(ray.get(ray.remote(beside.size).remote()), 'JUPYTER_KUBERAY_CARRIED' in os.environ)\n"
+    files = {"main.py": main, "beside.py": "import os\ndef size():\n    return os.path.getsize('data')\n"}
+    data = {"data": random.Random(4711).randbytes(size)}
+    entrypoint, variables = carried({path: text.encode() for path, text in files.items()} | data, ["python", "main.py"], everywhere=True)
+    assert bool(variables) == (size > 100_000)
+    more = {"runtimeEnvYAML": yaml.safe_dump({"env_vars": variables})} if variables else {}
+    await backend.create(job(name, entrypoint, running, **more))
+    printed = [line async for line in backend.logs(name, kind=Kind.JOB, follow=True)]
+    assert f"{size} False" in printed
 
 
 async def test_a_job_that_fails_says_with_what(backend: Backend, running: str, fresh: Fresh):

@@ -264,7 +264,7 @@ def test_completion_prints_what_the_shell_reads(kuberay_says: CommandLine, shell
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("jupyter-kuberay st", {"status"}),
+        ("jupyter-kuberay sta", {"status"}),
         ("jupyter-kuberay up a --profile ", {"cpu", "cpu-small", "gpu"}),
         ("jupyter-kuberay up a --profile g", {"gpu"}),
         ("jupyter-kuberay list --backend ", {"kuberay", "local"}),

@@ -48,3 +48,13 @@ def test_the_client_and_what_a_person_holds_need_no_ray_until_they_are_used():
 def test_the_command_lines_help_needs_no_ray():
     program = "from jupyter_kuberay.faces import cli"
     assert not {"ray", "kubernetes", "torch", "transformers", "papermill"} & loaded_by(program)
+
+
+def test_loading_the_magics_imports_nothing_heavy_before_the_first_is_used():
+    program = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "shell.run_line_magic('load_ext', 'jupyter_kuberay')\n"
+        "shell.run_cell('x = 1')\n"
+    )
+    assert not {*HEAVY, "click", "yaml"} & loaded_by(program)

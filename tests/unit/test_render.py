@@ -25,7 +25,7 @@ from jupyter_kuberay.profiles import DEFAULTS, Limits, Profile, read_profiles
 from jupyter_kuberay.publishing import Published, Step
 from jupyter_kuberay.revision import Revision
 from jupyter_kuberay.spec import ClusterSpec, SecretKey
-from jupyter_kuberay.status import ApplicationStatus, Cause, ClusterStatus, Phase, ServiceStatus
+from jupyter_kuberay.status import ApplicationStatus, Cause, ClusterStatus, JobPhase, JobStatus, Phase, ServiceStatus
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 READY = ClusterStatus(
@@ -187,7 +187,7 @@ def test_the_code_of_a_revision_is_left_out_and_its_digest_is_not() -> None:
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 PROMISED: tuple[type[BaseModel], ...] = (
     ClusterStatus, ServiceStatus, Cause, Node, ApplicationStatus, Attaching, Removed, Revision, NotebookRun, Profile, Limits,
-    Finding, Exposure, SecretKey,
+    Finding, Exposure, SecretKey, JobStatus,
 )  # fmt: skip
 
 
@@ -230,3 +230,13 @@ def test_what_publishing_answers_has_the_fields_that_the_documentation_promises(
 def test_every_phase_is_in_the_documentation() -> None:
     for phase in Phase:
         assert f"`{phase}`" in DOCUMENT.read_text()
+
+
+def test_a_job_is_a_card_and_jobs_are_a_table_with_why_they_are_not_well() -> None:
+    cause = Cause(what="ValueError: 4711", remedy="Read its log, then mend what it names.")
+    failed = JobStatus(name="train", phase=JobPhase.FAILED, cluster="alice-1", created="2026-11-23T11:50:00Z", cause=cause)
+    card = plain(failed)
+    assert "train" in card and "Failed" in card and "alice-1" in card and "Read its log" in card
+    table = plain(Listing("job", [failed, JobStatus(name="eval", phase=JobPhase.RUNNING)]))
+    assert table.splitlines()[0].split() == ["NAME", "PHASE", "CLUSTER", "AGE"] and "train: ValueError: 4711" in table
+    assert "<td" in html(failed)
