@@ -9,7 +9,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page, expect
 
-from .lab import TOKEN, Lab
+from .lab import TOKEN, Lab, until
 
 LOADS_MS, HEARS_MS = 120_000, 5_000
 PLACES = {"lab": "/lab/workspaces/widgets/tree/{}?reset&", "notebook": "/notebooks/{}?", "voila": "/voila/render/{}?"}
@@ -58,6 +58,13 @@ class Book:
         """One cell, by its keys."""
         self.cell(number).locator(".cm-content").click()
         self.page.keyboard.press("Control+Enter")
+
+    def save(self) -> None:
+        """By its keys; returns when it is written."""
+        before = self.path.stat().st_mtime_ns
+        self.cell(0).locator(".cm-content").click()
+        self.page.keyboard.press("Control+s")
+        until(lambda: self.path.stat().st_mtime_ns != before, 30, "the notebook is written")
 
     @property
     def panel(self) -> Locator:

@@ -103,7 +103,9 @@ def test_a_new_cluster_is_asked_for_by_a_form_that_says_beside_the_field_what_ca
     expect(name).to_have_value("cluster")
     expect(create).to_be_enabled()
     name.fill("No such Name")
-    expect(form.locator("label", has=name)).to_contain_text("Lower-case letters, digits and hyphens")
+    expect(form.locator("label", has=opened.page.get_by_role("textbox", name="Name"))).to_contain_text(
+        "Lower-case letters, digits and hyphens"
+    )
     expect(create).to_be_disabled()
     name.fill("one")
     expect(form).to_contain_text("There is a cluster one already.")
@@ -111,7 +113,7 @@ def test_a_new_cluster_is_asked_for_by_a_form_that_says_beside_the_field_what_ca
     name.fill("mine")
     workers = form.get_by_role("spinbutton", name="Workers (at most 8)")
     workers.fill("9")
-    expect(form.locator("label", has=workers)).to_contain_text("At most 8.")
+    expect(form.locator(".jk-field", has_text="Workers")).to_contain_text("At most 8.")
     look(opened.page, "new-cluster")
     form.get_by_text("GPU", exact=True).first.click()
     expect(form.get_by_role("spinbutton", name="Workers (at most 4)")).to_have_value("1")
@@ -128,8 +130,7 @@ def test_a_notebook_that_is_opened_without_its_kernel_shows_what_was_there(book:
     expect(opened.live).to_be_visible(timeout=LATE_MS * 4)
     still = opened.page.locator(".jk-still")
     expect(still).to_be_hidden()  # the live one is seen
-    opened.menu("File", "Save Notebook")
-    expect(opened.page.locator(".jp-mod-dirty")).to_have_count(0)
+    opened.save()
     opened.leave()
     opened.open("lab")
     expect(still).to_be_visible(timeout=LATE_MS)
@@ -144,8 +145,7 @@ def test_a_notebook_of_somebody_else_shows_what_was_there_before_it_is_trusted(b
     opened = book(PANEL)
     opened.show("lab")
     expect(opened.live).to_be_visible(timeout=LATE_MS * 4)
-    opened.menu("File", "Save Notebook")
-    expect(opened.page.locator(".jp-mod-dirty")).to_have_count(0)
+    opened.save()
     opened.leave()
     written = json.loads(opened.path.read_text())
     written["cells"][0]["source"] = ["# changed elsewhere\n", *written["cells"][0]["source"]]
