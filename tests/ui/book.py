@@ -29,7 +29,7 @@ class Book:
 
     def open(self, app: str, more: str = "") -> None:
         """Load its page; in Voila, that runs it."""
-        self.page.goto(f"{self.lab.url}{PLACES[app].format(self.name)}token={TOKEN}{more}")
+        self.page.goto(f"{self.lab.url}{PLACES[app].format(self.name)}token={TOKEN}{more}", timeout=LOADS_MS)
         if app != "voila":
             expect(self.page.locator(".jp-CodeCell").first).to_be_visible(timeout=LOADS_MS)
             idle = self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first

@@ -30,6 +30,8 @@ Open = Callable[..., Book]
 def book(lab: Lab, page: Page, faults: Faults) -> Iterator[Open]:
     """Opens a notebook with these cells."""
     faults.expect("reading 'schema'|filebrowser:open-path")  # Notebook's own, also without this extension
+    # In a checkout, JupyterLab's half is a link, which Voila does not follow; nothing of it is needed there.
+    faults.expect("voila/labextensions/jupyter-kuberay")
     opened: list[Book] = []
 
     def open_book(*cells: str) -> Book:
