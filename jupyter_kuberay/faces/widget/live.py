@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 _PAGE = Path(__file__).parent / "page"
 _VIEW = "application/vnd.jupyter.widget-view+json"
 # Which of two neighbours is seen: the widget where it lives, the picture where it does not.
+_PICTURED = ".jp-OutputArea-child:has(> .jp-OutputArea-output > .jk-still)"
 _ONE_OF_TWO = (
     "<style>"
-    ".jp-OutputArea-child:has(.jk-still):has(+ .jp-OutputArea-child .jk){display:none}"
-    ".jp-OutputArea-child:has(.jk-still) + .jp-OutputArea-child:has(.jupyter-widgets):not(:has(.jk)){display:none}"
+    f"{_PICTURED}:has(+ .jp-OutputArea-child .jk){{display:none}}"
+    f"{_PICTURED} + .jp-OutputArea-child:not(:has(.jk)){{display:none}}"
     "</style>"
 )
 
@@ -53,25 +54,33 @@ class Live(anywidget.AnyWidget):
     _esm = _script()
     _css = (_PAGE / "style.css").read_text("utf-8")
 
-    shown = Dict().tag(sync=True, to_json=lambda _, widget: widget._told_now())
-    layout_of = Dict().tag(sync=True)
+    shown = Dict().tag(sync=True, to_json=lambda _, widget: widget._begins_with())
+    piece = Dict().tag(sync=True)
 
     def __init__(self, scope: Scope, what: str) -> None:
         self._scope, self._world, self._number = scope, world(), 0
+        self._opened_at = 0
         self._last: Told | None = None  # of a widget that is closed: what it showed then
         self._picture: Any = None
         self._joined_as = f"widget-{id(self):x}-{datetime.now(UTC).timestamp()}"
         run_sync(self._world.join(self._joined_as, self._hear, runs=scope.runs is not None))
-        super().__init__(layout_of={"what": what, "cluster": scope.cluster, "service": scope.service})
+        super().__init__(piece={"what": what, "cluster": scope.cluster, "service": scope.service})
         _where_the_page_asks(self.comm)
         self.on_msg(_heard)
-        weakref.finalize(self, _left, self._world, self._joined_as)
+        weakref.finalize(self, _left, self._world, self._joined_as).atexit = False
+        if self._number != self._opened_at:
+            _post(self._answer({"op": "look"}))  # what happened while the comm was being opened went nowhere
 
     # --- what is told ---
 
     def _told_now(self) -> dict[str, Any]:
         told = self._last if self._last is not None else self._scope.of(self._world.told)
         return {**told, "seq": self._number}
+
+    def _begins_with(self) -> dict[str, Any]:
+        told = self._told_now()
+        self._opened_at = told["seq"]
+        return told
 
     def _hear(self, changes: list[Change], told: Told) -> None:
         if any(change["type"] == "all" for change in changes):
@@ -95,7 +104,8 @@ class Live(anywidget.AnyWidget):
         if operation == "look":
             self._tell_all()
         elif operation == "see":
-            await self._world.see(self._joined_as, arguments.get("clusters", []), arguments.get("services", []))
+            page = f"{self._joined_as}/{arguments.get('page', '')}"
+            await self._world.see(page, arguments.get("clusters", []), arguments.get("services", []))
         else:
             self.send({"type": "answer", "call": content.get("call"), **await answer(self._world, operation, arguments)})
 
@@ -107,7 +117,7 @@ class Live(anywidget.AnyWidget):
             return
         self._last = self._scope.of(self._world.told)
         if self._picture is not None:
-            self._picture.update(_Bundle(self._still()), raw=False)
+            self._picture.update(self._beside())
         super().close()
         _left(self._world, self._joined_as)
 
@@ -127,14 +137,17 @@ class Live(anywidget.AnyWidget):
         # picture is an output of its own, and either is seen.
         from IPython.display import display
 
-        picture = self._still()
         if self.comm is None:
-            display(_Bundle(picture))  # type: ignore[no-untyped-call]
+            display(_Bundle(self._still()))  # type: ignore[no-untyped-call]
             return
-        picture["text/html"] += _ONE_OF_TWO
-        self._picture = display(_Bundle(picture), display_id=True)  # type: ignore[no-untyped-call]
+        self._picture = display(self._beside(), display_id=True)  # type: ignore[no-untyped-call]
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        display({_VIEW: view, "text/plain": picture["text/plain"]}, raw=True)  # type: ignore[no-untyped-call]
+        display({_VIEW: view, "text/plain": type(self).__name__}, raw=True)  # type: ignore[no-untyped-call]
+
+    def _beside(self) -> _Bundle:
+        """The picture, as the output before the live one."""
+        bundle = self._still()
+        return _Bundle({**bundle, "text/html": bundle["text/html"] + _ONE_OF_TWO})
 
     def __repr__(self) -> str:
         return self._still()["text/plain"]

@@ -79,8 +79,8 @@ class Scope:
             **told,
             "clusters": clusters,
             "services": services,
-            "usage": {name: one for name, one in told["usage"].items() if name in clusters},
-            "traffic": {name: one for name, one in told["traffic"].items() if name in services},
+            "usage": {name: one for name, one in told["usage"].items() if self._names("clusters", name)},
+            "traffic": {name: one for name, one in told["traffic"].items() if self._names("services", name)},
             "publications": {name: one for name, one in told["publications"].items() if self._names("services", name)},
             "runs": self.among(told["runs"]),
         }

@@ -62,13 +62,16 @@ class World:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_RUNS_S):
                     await known.wait()
-        await self._look()
+        try:
+            await self._look()
+        except BaseException:
+            await self.leave(view)
+            raise
         self.attached()
 
     async def leave(self, view: str) -> None:
         """Tell no more; with the last one, all watches end."""
         self._open.pop(view, None)
-        await self.rest.leave(view)
         if not self._open:
             await self.end()
 
@@ -81,10 +84,12 @@ class World:
         await self.rest.unwatch()
         self.told = told.NOTHING
 
-    async def see(self, view: str, clusters: list[str], services: list[str]) -> None:
-        """A page shows these now: what they use is measured."""
-        if view in self._open:
-            await self.rest.look(view, {"clusters": clusters, "services": services})
+    async def see(self, page: str, clusters: list[str], services: list[str]) -> None:
+        """A page shows these now, for some minutes: what they use is measured."""
+        if not clusters and not services:
+            await self.rest.leave(page)
+        elif self._open:
+            await self.rest.look(page, {"clusters": clusters, "services": services})
 
     def attached(self) -> None:
         """Tell which cluster this process is attached to, if that is another than before."""

@@ -149,12 +149,10 @@ def test_it_sits_beside_codeflares_widgets_in_one_notebook(page: Kernel) -> None
     pytest.importorskip("codeflare_sdk")
     panel = page.widget(MAKE)
     page.run("""
-import pandas
-from codeflare_sdk.common.widgets.widgets import RayClusterManagerWidgets
-theirs = RayClusterManagerWidgets(pandas.DataFrame([{"Name": "x", "Namespace": "ns", "Status": "Ready"}]), namespace="ns")
-theirs.display_widgets()
+from codeflare_sdk.common.widgets.widgets import cluster_apply_down_buttons
+cluster_apply_down_buttons(cluster=None)  # what it shows for a cluster; nothing of it is pressed
 display(made)
 """)
     named = {state.get("description") for state in page.opened.values()}
-    assert {"Delete Cluster", "Select an existing cluster:"} <= named
+    assert {"Cluster Apply", "Cluster Down"} <= named
     assert page.ask(panel, "profiles")()["value"]

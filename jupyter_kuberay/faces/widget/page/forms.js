@@ -92,6 +92,7 @@ class NewCluster {
     }
     this.create.disabled = wrong;
     clearTimeout(this.timer);
+    const turn = (this.turn = (this.turn ?? 0) + 1); // an answer to what was typed before is no answer any more
     if (wrong) {
       refill(this.verdict);
       return;
@@ -101,11 +102,16 @@ class NewCluster {
       const there = this.page.told.clusters[asked.name];
       try {
         const { warnings } = await this.page.ask("preview", { body: asked });
+        if (turn !== this.turn) {
+          return;
+        }
         refill(this.verdict, there ? h("div", { class: "jk-mistake" }, `There is a cluster ${asked.name} already.`) : null, warnings.map((each) => h("div", { class: "jk-faint" }, each)));
         this.create.disabled = Boolean(there);
       } catch (problem) {
-        refill(this.verdict, mistake(problem));
-        this.create.disabled = true;
+        if (turn === this.turn) {
+          refill(this.verdict, mistake(problem));
+          this.create.disabled = true;
+        }
       }
     }, QUIET_MS);
   }
@@ -113,6 +119,7 @@ class NewCluster {
   async send(event) {
     event.preventDefault();
     clearTimeout(this.timer);
+    this.turn += 1;
     this.create.disabled = true;
     try {
       await this.page.ask("create", { body: this.asked });

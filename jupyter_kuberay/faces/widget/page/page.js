@@ -6,7 +6,8 @@ class Page {
   constructor(model, el) {
     const { ask, close } = asker(model);
     Object.assign(this, { model, ask, stopAsking: close, cards: new Map(), seen: new Map() });
-    this.of = model.get("layout_of");
+    this.id = Math.random().toString(36).slice(2);
+    this.of = model.get("piece");
     this.root = h("div", { class: `jk jk-${this.of.what}` });
     el.append(this.root);
     this.lay();
@@ -27,6 +28,8 @@ class Page {
     clearInterval(this.renewing);
     clearTimeout(this.seeing);
     this.sight.disconnect();
+    this.seen.clear();
+    this.see();
     this.model.off("change:shown", this.draw);
     this.stopAsking();
   }
@@ -132,7 +135,7 @@ class Page {
 
   /** Whether this is how it is now, and what stands in the way. */
   stand({ synced, problem, since, backend, clusters }) {
-    const live = synced && !problem && this.model.get("comm") !== null;
+    const live = synced && !problem;
     this.root.classList.toggle("jk-old", synced && !live);
     this.trouble.hidden = !problem;
     if (problem) {
@@ -162,7 +165,7 @@ class Page {
   /** Tells what is on the screen: what that uses is measured, and nothing else. */
   see() {
     const names = (kind) => [...this.seen].filter(([node, on]) => on && node.dataset.kind === kind).map(([node]) => node.dataset.name);
-    this.model.send({ op: "see", arguments: { clusters: names("cluster"), services: names("service") } });
+    this.model.send({ op: "see", arguments: { page: this.id, clusters: names("cluster"), services: names("service") } });
   }
 }
 

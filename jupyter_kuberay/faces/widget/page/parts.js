@@ -78,7 +78,7 @@ function field(label, control, { hint = "", wide = false } = {}) {
   const node = h("label", { class: wide ? "jk-field jk-wide" : "jk-field" }, h("span", { class: "jk-label", title: hint }, label), control, wrong);
   return { node, control, say: (words) => {
     wrong.textContent = words;
-    control.toggleAttribute("aria-invalid", Boolean(words));
+    words ? control.setAttribute("aria-invalid", "true") : control.removeAttribute("aria-invalid");
   } };
 }
 
