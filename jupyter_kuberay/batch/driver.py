@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.batch.records import RunRecord, RunState, records_below
@@ -20,6 +20,9 @@ from jupyter_kuberay.batch.sent import NEEDED, REQUEST, SAID, Sent
 from jupyter_kuberay.cluster import INSIDE_VARIABLE, connect
 from jupyter_kuberay.errors import Failed, KubeRayError
 from jupyter_kuberay.loop import run_sync
+
+if TYPE_CHECKING:
+    from jupyter_kuberay.batch.sweeping import PointRun
 
 _JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's own: the runtime environment of whatever a job starts
 _CLUSTER = "RAY_CLUSTER_NAME"  # KubeRay gives it to pods
@@ -36,6 +39,8 @@ def main() -> int:
                 f"The cluster lacks {', '.join(lacking)}, which running notebooks needs.",
                 "Use an image that has them, such as deploy/image.",
             )
+        if sent.kind != "run":
+            connect().attach()  # once, and in the main thread, where Ray wants to be started
         return run_sync(_KINDS[sent.kind](sent))
     except KubeRayError as error:
         _say({"error": error.message, "hint": error.hint})
@@ -138,7 +143,7 @@ async def _sweep(sent: Sent) -> int:
 
         return await _on_a_node(request, both)
 
-    done = await sweep(Place.of(sent.called).name, points, run, at_once=sent.at_once, found=found, told=_summary)
+    done = await sweep(Place.of(sent.called).name, points, run, at_once=sent.at_once, found=found, told=_summary, failed=_failed)
     return done.exit_code
 
 
@@ -173,6 +178,10 @@ async def _pipeline(sent: Sent) -> int:
     return done.exit_code
 
 
+def _failed(run: PointRun) -> None:
+    _say({"failed": run.error, "hint": run.hint})
+
+
 class _Summaries:
     def __init__(self) -> None:
         self.last = ""
@@ -190,7 +199,6 @@ async def _on_a_node(request: RunRequest, told: Callable[[RunRecord], None]) -> 
     """Run it as a task of Ray's, so that many use the whole cluster; what it occupies is what its own tasks ask for."""
     import ray
 
-    await asyncio.to_thread(connect().attach)
     task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD", num_returns="streaming")(run_as_task)
     last: RunRecord | None = None
     news = task.options(name=f"{request.source.stem} {request.output.stem}").remote(_movable(request), dict(_job_config()))

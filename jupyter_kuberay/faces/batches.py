@@ -240,9 +240,8 @@ def follow_many(face: Face, job: str, output: Place) -> str:
         if "summary" in news:
             summary = str(news["summary"])
             face.say(summary)
-        run = news.get("run") or {}
-        if run.get("state") in ("Failed", "Lost") and run.get("error"):
-            face.say(f"{run['error']} The others go on.")
+        if news.get("failed"):
+            face.say(f"{news['failed']} The others go on.")
 
     said = _follow(face, job, told)
     for each in records.records_below(output.url):
