@@ -95,6 +95,11 @@ class PipelineRun:
         return next(one for one in self.steps if one.step.name == name)
 
     @property
+    def records(self) -> list[RunRecord]:
+        """What is kept of those that have begun."""
+        return [one.record for one in self.steps if one.record]
+
+    @property
     def exit_code(self) -> int:
         """For a script: 0 where everything is there, otherwise 1."""
         return 0 if all(one.state.good for one in self.steps) else 1

@@ -69,6 +69,11 @@ class Sweep:
         return tuple(run for run in self.runs if run.state in (RunState.FAILED, RunState.LOST))
 
     @property
+    def records(self) -> list[RunRecord]:
+        """What is kept of those that have begun."""
+        return [one.record for one in self.runs if one.record]
+
+    @property
     def exit_code(self) -> int:
         """For a script: 0 where all succeeded, otherwise 1."""
         return 0 if all(run.state is RunState.SUCCEEDED for run in self.runs) else 1

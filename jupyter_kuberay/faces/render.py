@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from jupyter_kuberay.faces import view_jobs  # noqa: F401  (it adds how jobs look)
+from jupyter_kuberay.batch.piping import PipelineRun
+from jupyter_kuberay.batch.sweeping import Sweep
+from jupyter_kuberay.faces import view_jobs, view_runs  # noqa: F401  (they add how jobs and runs look)
 from jupyter_kuberay.faces.answers import Listing, Manifest
 from jupyter_kuberay.faces.view import Code, Mood, View, Words, view
 from jupyter_kuberay.revision import Revision
@@ -135,6 +137,8 @@ def data(answer: Any) -> Any:
     """``answer`` as JSON has it: dictionaries, lists, texts, numbers, booleans and null."""
     if isinstance(answer, Revision):
         return answer.model_dump(mode="json", exclude={"code"})  # kilobytes of base64; sha256 tells which it is
+    if isinstance(answer, Sweep | PipelineRun):
+        return [data(record) for record in answer.records]
     if is_dataclass(answer) and not isinstance(answer, type):
         return {field.name: data(getattr(answer, field.name)) for field in fields(answer)}
     if isinstance(answer, BaseModel):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import singledispatch
 from typing import Any
 
-from jupyter_kuberay.batch.records import RunRecord, RunState
-from jupyter_kuberay.faces.answers import Attaching, Listing, NotebookRun, Removed
+from jupyter_kuberay.faces.answers import Attaching, Listing, Removed
 from jupyter_kuberay.profiles import Profile
 from jupyter_kuberay.publishing import Published
 from jupyter_kuberay.revision import Revision
@@ -271,55 +270,12 @@ def _removed(found: Sequence[Removed], _: datetime) -> View:
     return View((), tuple((Words(one.name, Mood.STRONG), Words(*said[one.gone])) for one in found))
 
 
-_RUN_MOODS = {
-    RunState.SUCCEEDED: Mood.GOOD,
-    RunState.FAILED: Mood.BAD,
-    RunState.LOST: Mood.BAD,
-    RunState.INTERRUPTED: Mood.FAINT,
-}
-
-
-def _runs(found: Sequence[RunRecord], now: datetime) -> View:
-    columns = ("STARTED", "NOTEBOOK", "STATE", "CELLS", "TIME", "PARAMETERS", "VALUES", "CLUSTER", "OUTPUT")
-    rows = tuple(
-        (
-            Words(f"{age(one.started, now)} ago", Mood.STRONG),
-            Words(one.notebook.rpartition("/")[2]),
-            Words(str(one.state), _RUN_MOODS.get(one.state, Mood.BUSY)),
-            Words(f"{one.done}/{one.cells}"),
-            Words(lasted(one.seconds)),
-            Words(pairs(one.parameters) or "-"),
-            Words(pairs(one.values) or "-"),
-            Words(one.cluster or "-"),
-            Words(one.output),
-        )
-        for one in found
-    )
-    below = [Words(brief(one.error), Mood.BAD) for one in found if one.error][:3]
-    return View(columns, rows, tuple(below))
-
-
-def pairs(values: Mapping[str, Any], longest: int = 60) -> str:
-    """``name=value`` of each, cut where it is long."""
-    text = ", ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items())
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def lasted(seconds: float) -> str:
-    """A duration in at most two units, such as "1.4 s", "3 min 20 s" or "2 h 5 min"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 _TABLES: dict[str, Any] = {
     "cluster": _clusters,
     "service": _services,
     "revision": _revisions,
     "profile": _profiles,
     "removed": _removed,
-    "run": _runs,
 }
 
 
@@ -328,17 +284,6 @@ def _(answer: Attaching, now: datetime) -> View:
     rows = [(Words("cluster"), Words(answer.name, Mood.STRONG))]
     rows += [(Words(label), Words(text)) for label, text in (("Ray Client", answer.client), ("dashboard", answer.dashboard)) if text]
     return View((), tuple(rows), (Words("Paste this into a notebook:", Mood.FAINT), Code(answer.code)))
-
-
-@_view.register
-def _(answer: NotebookRun, now: datetime) -> View:
-    rows = [
-        (Words("notebook"), Words(answer.notebook, Mood.STRONG)),
-        (Words("cells"), Words(f"{answer.cells} in {answer.seconds:.1f} s", Mood.GOOD)),
-        (Words("output"), Words(answer.output)),
-        (Words("cluster"), Words(answer.cluster + (", still up" if answer.kept else ", taken down"))),
-    ]
-    return View((), tuple(rows))
 
 
 def age(created: str, now: datetime) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from rich.console import Console
 
+from jupyter_kuberay.batch.records import RunRecord
 from jupyter_kuberay.doctor import Finding
 from jupyter_kuberay.exposure import Exposure
 from jupyter_kuberay.faces.answers import Attaching, Listing, Manifest, NotebookRun, Removed
@@ -225,6 +226,12 @@ def test_json_has_the_fields_and_types_that_the_documentation_promises(model: ty
 def test_what_publishing_answers_has_the_fields_that_the_documentation_promises(name: str) -> None:
     printed = data(PUBLISHED) if name == "Published" else data(PUBLISHED)["timeline"][0]
     assert list(promised(name)) == list(printed)
+
+
+def test_a_runs_record_has_the_fields_and_types_that_the_documentation_promises() -> None:
+    schema = TypeAdapter(RunRecord).json_schema(mode="serialization")
+    fields = {name: spoken(part, schema.get("$defs", {})) for name, part in schema["properties"].items()}
+    assert promised("RunRecord") == fields
 
 
 def test_every_phase_is_in_the_documentation() -> None:
