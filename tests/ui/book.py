@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -39,13 +40,25 @@ class Book:
         """Load its page, and run all of it."""
         self.open(app, more)
         if app != "voila":
-            # A kernel that has just become idle may not hear the first request yet.
-            for _ in range(5):
-                self.menu("Run", "Run All Cells")
-                with suppress(AssertionError):
-                    expect(self.cell(0).locator(".jp-InputPrompt")).not_to_have_text("[ ]:", timeout=HEARS_MS)
-                    return
-            raise AssertionError("the kernel does not run the cells")
+            self._heard(0, lambda: self.menu("Run", "Run All Cells"))
+
+    def run(self, number: int) -> None:
+        """One cell, by its keys."""
+
+        def press() -> None:
+            self.cell(number).locator(".cm-content").click()
+            self.page.keyboard.press("Control+Enter")
+
+        self._heard(number, press)
+
+    def _heard(self, number: int, ask: Callable[[], None]) -> None:
+        """A kernel that has just become idle may not hear the first request yet."""
+        for _ in range(5):
+            ask()
+            with suppress(AssertionError):
+                expect(self.cell(number).locator(".jp-InputPrompt")).not_to_have_text("[ ]:", timeout=HEARS_MS)
+                return
+        raise AssertionError(f"the kernel does not run cell {number}")
 
     def menu(self, menu: str, item: str) -> None:
         self.page.locator(".lm-MenuBar-item", has_text=menu).first.click()
@@ -53,11 +66,6 @@ class Book:
 
     def cell(self, number: int) -> Locator:
         return self.page.locator(".jp-CodeCell").nth(number)
-
-    def run(self, number: int) -> None:
-        """One cell, by its keys."""
-        self.cell(number).locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
 
     def save(self) -> None:
         """By its keys; returns when it is written."""
