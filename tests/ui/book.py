@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page, expect
 
 from .lab import TOKEN, Lab, until
+from .way import HAS_KERNEL
 
 LOADS_MS, HEARS_MS = 120_000, 5_000
 PLACES = {"lab": "/lab/workspaces/widgets/tree/{}?reset&", "notebook": "/notebooks/{}?", "voila": "/voila/render/{}?"}
@@ -35,6 +36,9 @@ class Book:
             expect(self.page.locator(".jp-CodeCell").first).to_be_visible(timeout=LOADS_MS)
             idle = self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first
             expect(idle).to_be_attached(timeout=LOADS_MS)
+        if app == "lab":
+            # Who runs a cell before that is asked which kernel is meant.
+            self.page.wait_for_function(HAS_KERNEL, timeout=LOADS_MS)
 
     def show(self, app: str, more: str = "") -> None:
         """Load its page, and run all of it."""
