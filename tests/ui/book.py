@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page, expect
 
 from .lab import TOKEN, Lab, until
+from .way import HAS_KERNEL
 
 LOADS_MS, HEARS_MS = 120_000, 5_000
 PLACES = {"lab": "/lab/workspaces/widgets/tree/{}?reset&", "notebook": "/notebooks/{}?", "voila": "/voila/render/{}?"}
@@ -34,18 +36,33 @@ class Book:
             expect(self.page.locator(".jp-CodeCell").first).to_be_visible(timeout=LOADS_MS)
             idle = self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first
             expect(idle).to_be_attached(timeout=LOADS_MS)
+        if app == "lab":
+            # Who runs a cell before that is asked which kernel is meant.
+            self.page.wait_for_function(HAS_KERNEL, timeout=LOADS_MS)
 
     def show(self, app: str, more: str = "") -> None:
         """Load its page, and run all of it."""
         self.open(app, more)
         if app != "voila":
-            # A kernel that has just become idle may not hear the first request yet.
-            for _ in range(5):
-                self.menu("Run", "Run All Cells")
-                with suppress(AssertionError):
-                    expect(self.cell(0).locator(".jp-InputPrompt")).not_to_have_text("[ ]:", timeout=HEARS_MS)
-                    return
-            raise AssertionError("the kernel does not run the cells")
+            self._heard(0, lambda: self.menu("Run", "Run All Cells"))
+
+    def run(self, number: int) -> None:
+        """One cell, by its keys."""
+
+        def press() -> None:
+            self.cell(number).locator(".cm-content").click()
+            self.page.keyboard.press("Control+Enter")
+
+        self._heard(number, press)
+
+    def _heard(self, number: int, ask: Callable[[], None]) -> None:
+        """A kernel that has just become idle may not hear the first request yet."""
+        for _ in range(5):
+            ask()
+            with suppress(AssertionError):
+                expect(self.cell(number).locator(".jp-InputPrompt")).not_to_have_text("[ ]:", timeout=HEARS_MS)
+                return
+        raise AssertionError(f"the kernel does not run cell {number}")
 
     def menu(self, menu: str, item: str) -> None:
         self.page.locator(".lm-MenuBar-item", has_text=menu).first.click()
@@ -53,11 +70,6 @@ class Book:
 
     def cell(self, number: int) -> Locator:
         return self.page.locator(".jp-CodeCell").nth(number)
-
-    def run(self, number: int) -> None:
-        """One cell, by its keys."""
-        self.cell(number).locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
 
     def save(self) -> None:
         """By its keys; returns when it is written."""
