@@ -159,7 +159,11 @@ def test_a_notebook_runs_on_the_named_cluster_with_its_parameters(alice: Said, k
     out = tmp_path / "results" / "sum.ipynb"
     said = kuberay("run", str(notebook), "-p", "x", "41", "--cluster", NAME, "--out", str(out), "-o", "json")
     assert said.code == 0, said.err
+    (listed,) = kuberay("runs", str(out.parent), "-o", "json").json
+    assert (listed["state"], listed["parameters"], listed["cluster"], listed["user"]) == ("Succeeded", {"x": 41}, NAME, "root")
     assert said.json | {"seconds": 0} == {
+        "id": listed["id"],
+        "values": {},
         "notebook": str(notebook),
         "output": str(out),
         "cells": 3,  # one has the parameters that were given
@@ -202,7 +206,7 @@ main()
 """
 
 
-def test_ctrl_c_while_a_cell_runs_ends_the_kernel_and_keeps_its_output(
+def test_ctrl_c_twice_while_a_cell_runs_ends_the_kernel_and_keeps_its_output(
     alice: Said, kuberay: CommandLine, write: Write, tmp_path: Path
 ) -> None:
     cell = "import os, time\nprint(os.getpid(), flush=True)\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)"
@@ -213,6 +217,10 @@ def test_ctrl_c_while_a_cell_runs_ends_the_kernel_and_keeps_its_output(
         pid = int(_content(tmp_path / "pid"))
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
+        for line in process.stderr:
+            if line == "long stops after this cell; Ctrl-C again interrupts it.\n":
+                break
+        process.send_signal(signal.SIGINT)
         said = process.stderr.read()
         assert process.wait() == 130
     assert said.splitlines()[-1].startswith("Interrupted in long.ipynb; what ran is in ")
