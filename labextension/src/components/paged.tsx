@@ -16,7 +16,7 @@ export function Paged<T>(props: {
   const [most, setMost] = React.useState(PAGE);
   const list = React.useRef<HTMLUListElement>(null);
   // What had the focus may be gone, taken out of the list or with the last page.
-  const focus = useKeptFocus(list, node => node.focus());
+  const focus = useKeptFocus(list, node => node.focus({ preventScroll: true }));
   return (
     <div {...focus}>
       <ul ref={list} className="jp-kuberay-List" aria-label={label} tabIndex={-1}>

@@ -25,7 +25,7 @@ interface IProps {
 /** One run of a notebook: how far it is, with what, and what came of it. Shown anew only when it changed. */
 export const RunCard = React.memo(function RunCard(props: IProps): React.ReactElement {
   const { run, actions, trans } = props;
-  const { state, parameters, values, cluster, error, hint } = run;
+  const { state, parameters, values, error, hint } = run;
   const [open, setOpen] = React.useState(false);
   const name = fileName(run.notebook);
   const all = { ...parameters, ...values };
@@ -45,7 +45,6 @@ export const RunCard = React.memo(function RunCard(props: IProps): React.ReactEl
       {open && <Whole of={parameters} label={trans.__('Parameters')} />}
       {open && <Whole of={values} label={trans.__('Recorded')} />}
       <Facts {...props} />
-      {cluster && <div className="jp-kuberay-Note">{trans.__('On %1', cluster)}</div>}
       {error && (
         <div className="jp-kuberay-Cause">
           <p>{error}</p>
@@ -194,11 +193,15 @@ function Whole(props: {
   ) : null;
 }
 
-/** How long it took, where that does not change any more. */
+/** How long it took, where that does not change any more, and where it runs. */
 function Facts({ run, trans }: IProps): React.ReactElement | null {
-  return run.started && run.ended ? (
-    <div className="jp-kuberay-Note">{trans.__('Took %1', lasted(took(run, NaN), trans))}</div>
-  ) : null;
+  const words = [
+    run.started && run.ended ? lasted(took(run, NaN), trans) : '',
+    run.cluster ? trans.__('on %1', run.cluster) : ''
+  ]
+    .filter(Boolean)
+    .join(' ');
+  return words ? <div className="jp-kuberay-Note jp-kuberay-Line">{words}</div> : null;
 }
 
 /** An output that the file browser does not show. */
