@@ -207,5 +207,5 @@ def test_pictures_of_runs(several: Runs, panel: Panel, shot: Shot, page: Page) -
         panel.node.locator(".jp-AccordionPanel-title", has_text=section).click()
     shot("runs")
     panel.node.get_by_role("button", name="lr-sweep", exact=True).click()
-    panel.node.get_by_role("button", name="lr-sweep", exact=True).scroll_into_view_if_needed()
+    panel.node.get_by_role("button", name="lr-sweep", exact=True).evaluate("row => row.scrollIntoView({ block: 'start' })")
     shot("sweep")
