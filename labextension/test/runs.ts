@@ -4,9 +4,9 @@ import type { IRun } from '../src/tokens';
 export function run(more: Partial<IRun> = {}): IRun {
   return {
     id: '1',
-    notebook: '/work/03_training.ipynb',
+    notebook: '/files/03_training.ipynb',
     notebook_path: '03_training.ipynb',
-    output: `/work/out/${more.id ?? '1'}.ipynb`,
+    output: `/files/out/${more.id ?? '1'}.ipynb`,
     output_path: `out/${more.id ?? '1'}.ipynb`,
     state: 'Succeeded',
     parameters: {},

@@ -20,30 +20,30 @@ def listed(tmp_path, monkeypatch) -> Path:
 
 
 def run(number: int = 1, **fields) -> RunRecord:
-    given = {"notebook": "/work/03_training.ipynb", "output": f"/work/out/{number}.ipynb", "state": RunState.SUCCEEDED}
+    given = {"notebook": "/files/03_training.ipynb", "output": f"/files/out/{number}.ipynb", "state": RunState.SUCCEEDED}
     return RunRecord(id=f"20261101-120000-{number:06}", started=records.now(), **given | fields)
 
 
 @pytest.mark.parametrize(
     ("place", "path"),
     [
-        ("/work/out/1.ipynb", "out/1.ipynb"),
-        ("/work/1.ipynb", "1.ipynb"),
-        ("/workshop/1.ipynb", ""),
+        ("/files/out/1.ipynb", "out/1.ipynb"),
+        ("/files/1.ipynb", "1.ipynb"),
+        ("/filesystem/1.ipynb", ""),
         ("/elsewhere/1.ipynb", ""),
-        ("/work/.hidden/1.ipynb", ""),
-        ("/work/out/.1.ipynb", ""),
-        ("s3://bucket/work/1.ipynb", ""),
+        ("/files/.hidden/1.ipynb", ""),
+        ("/files/out/.1.ipynb", ""),
+        ("s3://bucket/files/1.ipynb", ""),
         ("1.ipynb", ""),
         ("", ""),
     ],
 )
 def test_a_place_is_named_as_the_file_browser_shows_it_or_not_at_all(place, path):
-    assert shown(place, Path("/work")) == path
+    assert shown(place, Path("/files")) == path
 
 
 def test_a_root_that_is_the_whole_disk_shows_everything():
-    assert shown("/work/1.ipynb", Path("/")) == "work/1.ipynb"
+    assert shown("/files/1.ipynb", Path("/")) == "work/1.ipynb"
 
 
 def test_a_place_that_a_link_leads_to_is_named_below_the_root(tmp_path):
@@ -54,7 +54,7 @@ def test_a_place_that_a_link_leads_to_is_named_below_the_root(tmp_path):
 
 
 def test_long_values_are_cut_and_others_told_as_they_are():
-    seen = told(run(parameters={"text": "x" * 1_000_000, "lr": 1e-4, "on": True, "names": ["a", "é"]}, error="e" * 9000), Path("/work"))
+    seen = told(run(parameters={"text": "x" * 1_000_000, "lr": 1e-4, "on": True, "names": ["a", "é"]}, error="e" * 9000), Path("/files"))
     assert len(seen.parameters["text"]) == 200 and seen.parameters["text"].endswith("…")
     assert {name: seen.parameters[name] for name in ("lr", "on", "names")} == {"lr": "0.0001", "on": "true", "names": '["a", "é"]'}
     assert len(seen.error) == 2000
@@ -65,7 +65,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str | None, int]] = []
-        self.runs = Runs(Path("/work"), self._changed, lambda: None)
+        self.runs = Runs(Path("/files"), self._changed, lambda: None)
         self._news = asyncio.Event()
 
     def _changed(self, name, now):
@@ -115,7 +115,7 @@ def test_a_file_of_the_list_that_is_none_is_passed_over(listed):
         ("d", '"started": "2026-01-01"'),
     ):
         (listed / f"{name}.json").write_text(f'{{"id": "{name}", "notebook": "n", "output": "o", {field}}}')
-    assert [each.id for each in runs.newest(Path("/work"), 10)] == [run(1).id]
+    assert [each.id for each in runs.newest(Path("/files"), 10)] == [run(1).id]
 
 
 def test_a_run_leaves_the_list_and_its_files_stay(listed, tmp_path):
