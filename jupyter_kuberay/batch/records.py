@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from jupyter_kuberay.backends.local.files import read_json, write_json
 from jupyter_kuberay.backends.local.processes import Birth
@@ -86,6 +86,16 @@ class RunRecord:
         end = datetime.fromisoformat(self.ended) if self.ended else datetime.now(UTC)
         return max(0.0, (end - datetime.fromisoformat(self.started)).total_seconds())
 
+    @property
+    def _whole(self) -> bool:
+        """Whether each field is what it is to be: whoever lists runs must not stumble over one."""
+        for each in fields(self):
+            kind = {"str": str, "int": int, "RunState": RunState}.get(str(each.type), Mapping)
+            if not isinstance(getattr(self, each.name), kind):
+                return False
+        told = [moment for moment in (self.started, self.ended, self.heartbeat) if moment]
+        return all(datetime.fromisoformat(moment).tzinfo is not None for moment in told)
+
     def changed(self, **values: Any) -> RunRecord:
         return replace(self, **values)
 
@@ -99,9 +109,14 @@ class RunRecord:
         known = {each.name for each in fields(cls)}
         try:
             given = {name: item for name, item in value.items() if name in known}
-            return cls(**{**given, "state": RunState(given.get("state", "Pending"))})
+            record = cls(**{**given, "state": RunState(given.get("state", "Pending"))})
+            return record if record._whole else None
         except (AttributeError, TypeError, ValueError):
             return None
+
+
+Version: TypeAlias = tuple[int, int, int]
+Known: TypeAlias = dict[str, tuple[Version, RunRecord | None]]
 
 
 def new_id() -> str:
@@ -188,13 +203,23 @@ def forget(ids: Iterable[str], folder: Path | None = None) -> None:
             ((folder or index()) / f"{each}.json").unlink()
 
 
-def records(folder: Path | None = None) -> list[RunRecord]:
-    """The runs of this machine's list, the newest first; at most `KEPT`, older ones leave the list."""
+def records(folder: Path | None = None, known: Known | None = None) -> list[RunRecord]:
+    """The runs of this machine's list, the newest first; at most `KEPT`, older ones leave the list.
+
+    ``known`` is what a call before has read: only files that are others since are read again, and it holds them then.
+    """
     folder = folder or index()
-    names = sorted((path.name for path in _files(folder)), reverse=True)
+    known = {} if known is None else known
+    files = _files(folder)
+    names = sorted(files, reverse=True)
     forget((name.removesuffix(".json") for name in names[KEPT:]), folder)
-    found = [RunRecord.read(read_json(folder / name)) for name in names[:KEPT]]
-    return _newest_first(judged(_refreshed(record, folder)) for record in found if record)
+    for name in [*known]:
+        if name not in files:
+            del known[name]
+    for name in names[:KEPT]:
+        if name not in known or known[name][0] != files[name]:
+            known[name] = files[name], RunRecord.read(read_json(folder / name))
+    return _newest_first(judged(_refreshed(record, folder)) for _, record in known.values() if record)
 
 
 def _refreshed(record: RunRecord, folder: Path) -> RunRecord:
@@ -218,12 +243,13 @@ async def watch_records(folder: Path | None = None) -> AsyncIterator[list[RunRec
     stop = asyncio.Event()
     changes = awatch(folder, step=20, debounce=100, stop_event=stop, rust_timeout=0, recursive=False)
     coming: asyncio.Task[Any] | None = None
+    known: Known = {}
     try:
         while True:
             if coming is None:
                 coming = asyncio.ensure_future(anext(changes))
                 await asyncio.sleep(0)  # it watches before anybody reads: nothing is between the two
-            found = await asyncio.to_thread(records, folder)
+            found = await asyncio.to_thread(records, folder, known)
             yield found
             # Of what runs in the cluster nothing tells here: it is looked at, for as long as somebody looks at this.
             elsewhere = any(each.job and not each.state.over for each in found)
@@ -270,10 +296,16 @@ def _done(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _files(folder: Path) -> list[Path]:
-    with suppress(OSError):
-        return [path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith(".")]
-    return []
+def _files(folder: Path) -> dict[str, Version]:
+    """By name what tells a file from the one that was there before; each is replaced as a whole."""
+    found: dict[str, Version] = {}
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".json") and not entry.name.startswith("."):
+                with suppress(OSError):  # taken out of the list meanwhile
+                    stat = entry.stat()
+                    found[entry.name] = stat.st_ino, stat.st_mtime_ns, stat.st_size
+    return found
 
 
 def _newest_first(found: Iterable[RunRecord]) -> list[RunRecord]:

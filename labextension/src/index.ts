@@ -6,22 +6,29 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { ICommandPalette, IToolbarWidgetRegistry } from '@jupyterlab/apputils';
+import {
+  Clipboard,
+  ICommandPalette,
+  IToolbarWidgetRegistry,
+  Notification
+} from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStateDB } from '@jupyterlab/statedb';
 import { IStatusBar } from '@jupyterlab/statusbar';
-import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
 import { UUID } from '@lumino/coreutils';
 import { type ISignal, Signal } from '@lumino/signaling';
 import { Menu } from '@lumino/widgets';
 import { Attachments } from './attachments';
 import { addClusterCommands, CommandIDs } from './commands';
 import type { IActions } from './components/clusters';
-import type { IContext } from './context';
+import type { IRunActions } from './components/run';
+import { type IContext, trying } from './context';
 import { rayIcon } from './icons';
-import { type IEvent, Model } from './model';
+import type { IEvent } from './events';
+import { Model } from './model';
 import { addNotebookCommands, attachFrom, toolbarItem } from './notebook';
 import { RayPanel } from './panel';
 import { remembered, rememberedApps, rememberedSections, rememberedStarts } from './remembered';
@@ -196,7 +203,8 @@ const panel: JupyterFrontEndPlugin<void> = {
   }
 };
 
-function actionsOf(context: IContext): IActions {
+function actionsOf(context: IContext): IActions & IRunActions {
+  const { model, trans } = context;
   const run = (command: string, args = {}) => void context.app.commands.execute(command, args);
   return {
     create: () => run(CommandIDs.create),
@@ -208,7 +216,23 @@ function actionsOf(context: IContext): IActions {
     copyUrl: name => run(CommandIDs.copyUrl, { name }),
     more: (kind, name, at) => openMenu(cardMenu(context, kind, name), at),
     doctor: () => run(CommandIDs.doctor),
-    tour: () => run(CommandIDs.help)
+    tour: () => run(CommandIDs.help),
+    openFile: path =>
+      void trying(context, trans.__('It cannot be opened'), () =>
+        context.app.commands.execute('docmanager:open', { path })
+      ),
+    copy: copied(trans),
+    forgetRun: id =>
+      void trying(context, trans.__('The run stays in the list'), () => model.forgetRun(id)),
+    forgetRuns: group =>
+      void trying(context, trans.__('%1 stays in the list', group), () => model.forgetRuns(group))
+  };
+}
+
+function copied(trans: TranslationBundle): (text: string) => void {
+  return text => {
+    Clipboard.copyToSystem(text);
+    Notification.info(trans.__('Copied.'), { autoClose: 2000 });
   };
 }
 

@@ -9,57 +9,11 @@
  */
 import { type ISignal, Signal } from '@lumino/signaling';
 import type { IDisposable } from '@lumino/disposable';
-import { Losses } from './losses';
-import { merged, without, withOne } from './named';
-import { Requests } from './requests';
+import type { IEvent, ISnapshot } from './events';
+import { Known } from './known';
 import { type IRest, Refusal } from './rest';
 import { Starts } from './starts';
-import type {
-  ICluster,
-  IJob,
-  IModel,
-  IProblem,
-  IPublication,
-  IService,
-  IShown,
-  ITraffic,
-  IUsage
-} from './tokens';
-
-/** One thing that is another than before. */
-export type Change =
-  | { type: 'status'; kind: 'cluster'; name: string; status: ICluster }
-  | { type: 'status'; kind: 'service'; name: string; status: IService }
-  | { type: 'status'; kind: 'job'; name: string; status: IJob }
-  | { type: 'gone'; kind: 'cluster' | 'service' | 'job'; name: string }
-  | { type: 'usage'; name: string; usage: IUsage }
-  | { type: 'traffic'; name: string; traffic: ITraffic }
-  | { type: 'publication'; name: string; publication: IPublication }
-  | { type: 'looked'; view: string }
-  | { type: 'problem'; problem: IProblem | null; since: string }
-  | { type: 'synced' };
-
-export interface IEvent {
-  readonly server: string;
-  readonly seq: number;
-  readonly changes: readonly Change[];
-}
-
-interface ISnapshot {
-  readonly server: string;
-  readonly seq: number;
-  readonly backend: string;
-  readonly user: string;
-  readonly synced: boolean;
-  readonly problem: IProblem | null;
-  readonly since: string;
-  readonly clusters: readonly ICluster[];
-  readonly services: readonly IService[];
-  readonly jobs: readonly IJob[];
-  readonly usage: Readonly<Record<string, IUsage>>;
-  readonly traffic: Readonly<Record<string, ITraffic>>;
-  readonly publications: readonly IPublication[];
-}
+import type { IModel, IProblem, IShown } from './tokens';
 
 /** The server forgets a page after 10 minutes. */
 const RENEW_MS = 4 * 60 * 1000;
@@ -68,31 +22,22 @@ const ECHO_MS = 3000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 
-export class Model extends Requests implements IModel, IDisposable {
+export class Model extends Known implements IModel, IDisposable {
   constructor(
     rest: IRest,
     /** Another for each page; the server knows it by this. */
     private readonly view: string,
-    /** How long starts take, over more than this page. */
-    private readonly starts: Starts = new Starts(),
-    private readonly now: () => number = Date.now
+    starts: Starts = new Starts(),
+    now: () => number = Date.now
   ) {
-    super(rest);
+    super(rest, starts, now);
   }
 
-  synced = false;
   live = false;
   problem: IProblem | null = null;
   lastSeen = 0;
   backend = '';
   user = '';
-  clusters: ReadonlyMap<string, ICluster> = new Map();
-  services: ReadonlyMap<string, IService> = new Map();
-  jobs: ReadonlyMap<string, IJob> = new Map();
-  usage: ReadonlyMap<string, IUsage> = new Map();
-  traffic: ReadonlyMap<string, ITraffic> = new Map();
-  publications: ReadonlyMap<string, IPublication> = new Map();
-
   get changed(): ISignal<IModel, void> {
     return this._changed;
   }
@@ -116,7 +61,8 @@ export class Model extends Requests implements IModel, IDisposable {
     const before = this._shown;
     this._shown = shown && {
       clusters: [...shown.clusters].sort(),
-      services: [...shown.services].sort()
+      services: [...shown.services].sort(),
+      runs: shown.runs
     };
     if (JSON.stringify(before) === JSON.stringify(this._shown)) {
       return;
@@ -196,17 +142,7 @@ export class Model extends Requests implements IModel, IDisposable {
     this._seq = told.seq;
     this.backend = told.backend;
     this.user = told.user;
-    if (told.synced || !this.synced) {
-      // What was known stays until all is known again.
-      told.clusters.forEach(each => this._see(each));
-      this.clusters = merged(this.clusters, told.clusters);
-      this.services = merged(this.services, told.services);
-      this.jobs = merged(this.jobs, told.jobs);
-      this.usage = new Map(Object.entries(told.usage));
-      this.traffic = new Map(Object.entries(told.traffic));
-      this.publications = merged(this.publications, told.publications);
-      this.synced = told.synced;
-    }
+    this.take(told);
     this._stand(told.problem, told.since);
     this._later(ECHO_MS, () => this._unheard());
     this._changed.emit();
@@ -253,11 +189,15 @@ export class Model extends Requests implements IModel, IDisposable {
       return;
     }
     this._seq = event.seq;
-    if (event.changes.some(change => change.type === 'synced')) {
+    if (event.changes.some(change => change.type === 'synced' || change.type === 'runs')) {
       void this.refresh();
       return;
     }
-    if (event.changes.reduce((some, change) => this._apply(change) || some, false)) {
+    const stood = event.changes.find(change => change.type === 'problem');
+    if (stood) {
+      this._stand(stood.problem, stood.since);
+    }
+    if (event.changes.reduce((some, change) => this.apply(change) || some, stood !== undefined)) {
       if (this.live && this.problem === null) {
         this.lastSeen = this.now();
       }
@@ -265,51 +205,13 @@ export class Model extends Requests implements IModel, IDisposable {
     }
   }
 
-  private _apply(change: Change): boolean {
-    switch (change.type) {
-      case 'status':
-        if (change.kind === 'cluster') {
-          this._see(change.status);
-          this.clusters = withOne(this.clusters, change.status);
-        } else if (change.kind === 'service') {
-          this.services = withOne(this.services, change.status);
-        } else {
-          this.jobs = withOne(this.jobs, change.status);
-        }
-        return true;
-      case 'gone':
-        if (change.kind === 'cluster') {
-          this.starts.forget(change.name);
-          this._losses.forget(change.name);
-          this.clusters = without(this.clusters, change.name);
-          this.usage = without(this.usage, change.name);
-        } else if (change.kind === 'service') {
-          this.services = without(this.services, change.name);
-          this.traffic = without(this.traffic, change.name);
-        } else {
-          this.jobs = without(this.jobs, change.name);
-        }
-        return true;
-      case 'usage':
-        this.usage = new Map(this.usage).set(change.name, change.usage);
-        return true;
-      case 'traffic':
-        this.traffic = new Map(this.traffic).set(change.name, change.traffic);
-        return true;
-      case 'publication':
-        this.publications = new Map(this.publications).set(change.name, change.publication);
-        return true;
-      case 'problem':
-        this._stand(change.problem, change.since);
-        return true;
-      default:
-        return false;
-    }
-  }
-
   private _stand(problem: IProblem | null, since: string): void {
     this.problem = problem;
     this.lastSeen = problem === null ? this.now() : Date.parse(since) || this.lastSeen;
+  }
+
+  protected override tellChanged(): void {
+    this._changed.emit();
   }
 
   private _setLive(live: boolean): void {
@@ -331,46 +233,6 @@ export class Model extends Requests implements IModel, IDisposable {
     clearTimeout(this._timer);
   }
 
-  // --- what answers tell ---
-
-  usual(profile: string): number | null {
-    return this.starts.usual(profile);
-  }
-
-  began(cluster: string): number | null {
-    return this.starts.began(cluster);
-  }
-
-  lost(cluster: string): readonly string[] {
-    return this._losses.of(cluster);
-  }
-
-  /** Before it takes the place of what was known. */
-  private _see(cluster: ICluster): void {
-    const before = this.clusters.get(cluster.name);
-    this.starts.see(before, cluster, this.now());
-    this._losses.see(before, cluster);
-  }
-
-  /** Show at once what an answer tells; the event says the same a moment later. */
-  protected override took(status: ICluster): void {
-    if (this.synced) {
-      this._see(status);
-      this.clusters = withOne(this.clusters, status);
-      this._changed.emit();
-    }
-  }
-
-  /** The answer may be older than an event that has overtaken it. */
-  protected override tookPublication(told: IPublication): void {
-    const known = this.publications.get(told.name);
-    if (known?.began !== told.began || known.steps.length < told.steps.length) {
-      this.publications = new Map(this.publications).set(told.name, told);
-      this._changed.emit();
-    }
-  }
-
-  private _losses = new Losses();
   private _changed = new Signal<this, void>(this);
   private _disposed = false;
   private _shown: IShown | null = null;

@@ -16,16 +16,19 @@ import type { AccordionPanel, Widget } from '@lumino/widgets';
 import * as React from 'react';
 import { Clusters, type IActions, type ICardsProps } from './components/clusters';
 import { Models } from './components/models';
+import type { IRunActions } from './components/run';
+import { Runs } from './components/runs';
 import { Services } from './components/services';
 import { Foot, Heard, isNow, summary, Trouble } from './components/standing';
 import { rayIcon } from './icons';
+import { runsSummary } from './runs';
 import type { Sight } from './sight';
 import type { IAttachments, IModel } from './tokens';
 
 interface IOptions {
   readonly model: IModel;
   readonly attachments: IAttachments | null;
-  readonly actions: IActions;
+  readonly actions: IActions & IRunActions;
   readonly sight: Sight;
   readonly trans: TranslationBundle;
   /** Opens the menu of what is about all of it. */
@@ -56,13 +59,15 @@ export class RayPanel extends SidePanel {
       )
     );
     const clusters = section(trans.__('Clusters'), ReactWidget.create(<Clusters {...cards} />));
-    clusters.toolbar.addItem(
-      'summary',
+    const inTitle = (words: () => string) =>
       ReactWidget.create(
         <UseSignal signal={model.changed}>
-          {() => <span className="jp-kuberay-Summary">{summary(model, trans)}</span>}
+          {() => <span className="jp-kuberay-Summary">{words()}</span>}
         </UseSignal>
-      )
+      );
+    clusters.toolbar.addItem(
+      'summary',
+      inTitle(() => summary(model, trans))
     );
     clusters.toolbar.addItem(
       'create',
@@ -91,6 +96,18 @@ export class RayPanel extends SidePanel {
     );
     this.addWidget(services);
 
+    const runs = section(
+      trans.__('Runs'),
+      ReactWidget.create(
+        <Runs model={model} actions={actions} follow={sight.follow} trans={trans} />
+      )
+    );
+    runs.toolbar.addItem(
+      'summary',
+      inTitle(() => runsSummary(model.runs, trans))
+    );
+    this.addWidget(runs);
+
     const found = new Models(model, path => actions.publish(path), trans);
     const models = section(trans.__('Models'), found);
     models.toolbar.addItem(
@@ -102,7 +119,7 @@ export class RayPanel extends SidePanel {
       })
     );
     this.addWidget(models);
-    this.fold([false, false, true]);
+    this.fold([false, false, false, true]);
 
     const foot = ReactWidget.create(
       <>

@@ -50,7 +50,8 @@ export function rememberedSections(panel: RayPanel, state: IStateDB | null): voi
   void state
     ?.fetch(`${KEY}:folded`)
     .then(kept => {
-      if (Array.isArray(kept)) {
+      // What was kept before there was another section speaks of others.
+      if (Array.isArray(kept) && kept.length === panel.folded.length) {
         panel.fold(kept as boolean[]);
       }
     })

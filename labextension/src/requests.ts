@@ -93,6 +93,14 @@ export abstract class Requests {
     return this.rest.json('POST', ['services', service, 'try'], question);
   }
 
+  async forgetRun(id: string): Promise<void> {
+    await this.rest.json('DELETE', ['runs', id]);
+  }
+
+  async forgetRuns(group: string): Promise<void> {
+    await this.rest.json('DELETE', ['runs'], undefined, { query: { group } });
+  }
+
   private async _cluster(path: readonly string[], body?: unknown): Promise<ICluster> {
     const told = await this.rest.json<ICluster>('POST', ['clusters', ...path], body);
     this.took(told);

@@ -17,14 +17,14 @@ export class Refusal extends Error {
   }
 }
 
+interface IOptions {
+  readonly keepalive?: boolean;
+  readonly query?: Readonly<Record<string, string>>;
+}
+
 /** An answer's body, or `Refusal`. */
 export interface IRest {
-  json<T>(
-    method: string,
-    path: readonly string[],
-    body?: unknown,
-    options?: { keepalive?: boolean }
-  ): Promise<T>;
+  json<T>(method: string, path: readonly string[], body?: unknown, options?: IOptions): Promise<T>;
   lines(
     path: readonly string[],
     query: Record<string, string>,
@@ -42,13 +42,18 @@ export class Rest implements IRest {
     method: string,
     path: readonly string[],
     body?: unknown,
-    options: { keepalive?: boolean } = {}
+    options: IOptions = {}
   ): Promise<T> {
-    const init: RequestInit = { method, ...options };
+    const { query, ...rest } = options;
+    const init: RequestInit = { method, ...rest };
     if (body !== undefined) {
       init.body = JSON.stringify(body);
     }
-    const response = await this.request(path, '', init);
+    const response = await this.request(
+      path,
+      query ? URLExt.objectToQueryString({ ...query }) : '',
+      init
+    );
     if (response.status === 204) {
       return undefined as T;
     }

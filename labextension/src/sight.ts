@@ -24,7 +24,11 @@ export class Sight {
         : [...this._visible]
             .filter(node => node.dataset.kind === kind)
             .map(node => node.dataset.name!);
-    return { clusters: names('cluster'), services: names('service') };
+    return {
+      clusters: names('cluster'),
+      services: names('service'),
+      runs: names('runs').length > 0
+    };
   }
 
   /** Follow a card, of which `data-kind` and `data-name` say what it shows; call the result to end that. */

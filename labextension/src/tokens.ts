@@ -93,6 +93,39 @@ export interface ITraffic {
   readonly p95_ms: number | null;
 }
 
+export type RunState = 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Interrupted' | 'Lost';
+
+/** One run of a notebook; long values are cut. */
+export interface IRun {
+  /** Those of later runs sort behind those of earlier ones. */
+  readonly id: string;
+  /** A path or URL. */
+  readonly notebook: string;
+  /** As the file browser has it; '' where it does not show it. */
+  readonly notebook_path: string;
+  readonly output: string;
+  readonly output_path: string;
+  readonly state: RunState;
+  readonly parameters: Readonly<Record<string, string>>;
+  /** Code cells in all, and of them those that have run. */
+  readonly cells: number;
+  readonly done: number;
+  /** The title of the one that runs. */
+  readonly cell: string;
+  /** What the notebook recorded. */
+  readonly values: Readonly<Record<string, string>>;
+  readonly cluster: string;
+  /** RFC 3339. */
+  readonly started: string;
+  readonly ended: string;
+  readonly error: string;
+  readonly hint: string;
+  /** The sweep or pipeline that it is part of. */
+  readonly group: string;
+  /** The RayJob that runs it, if it runs in the cluster. */
+  readonly job: string;
+}
+
 /** What stands in the way, and what to do about it. */
 export interface IProblem {
   readonly message: string;
@@ -219,6 +252,8 @@ export interface IDashboard {
 export interface IShown {
   readonly clusters: readonly string[];
   readonly services: readonly string[];
+  /** Whether the runs of notebooks are shown. */
+  readonly runs: boolean;
 }
 
 /** All that there is, and every change of it. */
@@ -242,6 +277,10 @@ export interface IModel {
   readonly traffic: ReadonlyMap<string, ITraffic>;
   /** Under way, and what became of those that have just ended. */
   readonly publications: ReadonlyMap<string, IPublication>;
+  /** By id, the newest first; kept up to date while they are shown. */
+  readonly runs: ReadonlyMap<string, IRun>;
+  /** Whether they have been told once. */
+  readonly runsKnown: boolean;
 
   /** Say what somebody sees, so that its use is measured; null: nobody looks at all. */
   show(shown: IShown | null): void;
@@ -276,11 +315,16 @@ export interface IModel {
   cancelPublication(service: string): Promise<void>;
   revisions(service: string): Promise<readonly IRevision[]>;
   ask(service: string, question: IQuestion): Promise<IReply>;
+
+  /** Take a run out of the list; its files stay. */
+  forgetRun(id: string): Promise<void>;
+  /** The same of all of a sweep or pipeline that have ended. */
+  forgetRuns(group: string): Promise<void>;
 }
 
 export const IModel = new Token<IModel>(
   'jupyter-kuberay:IModel',
-  'The Ray clusters, services and jobs of this user, and what can be done with them.'
+  'The Ray clusters, services, jobs and runs of this user, and what can be done with them.'
 );
 
 /** Whether a kernel is attached: to which cluster, and whether it still reaches it. */

@@ -1,7 +1,9 @@
-import { Model, type Change, type IEvent } from '../src/model';
+import type { Change, IEvent } from '../src/events';
+import { Model } from '../src/model';
 import { type IRest, Refusal } from '../src/rest';
-import type { ICluster } from '../src/tokens';
+import type { ICluster, IRun } from '../src/tokens';
 import { cluster as anyCluster } from './clusters';
+import { run } from './runs';
 
 const cluster = (name: string, phase: ICluster['phase'] = 'Ready'): ICluster =>
   anyCluster({ name, phase });
@@ -14,9 +16,10 @@ class Server implements IRest {
   server = 'life-1';
   seq = 7;
   synced = true;
+  runs: IRun[] | null = null;
 
   snapshot(): unknown {
-    const { server, seq, clusters, synced } = this;
+    const { server, seq, clusters, synced, runs } = this;
     return {
       server,
       seq,
@@ -30,12 +33,19 @@ class Server implements IRest {
       jobs: [],
       usage: {},
       traffic: {},
-      publications: []
+      publications: [],
+      runs
     };
   }
 
-  async json<T>(method: string, path: readonly string[]): Promise<T> {
-    this.asked.push(`${method} ${path.join('/')}`);
+  async json<T>(
+    method: string,
+    path: readonly string[],
+    _body?: unknown,
+    options?: { readonly query?: Readonly<Record<string, string>> }
+  ): Promise<T> {
+    const query = Object.entries(options?.query ?? {}).map(([name, value]) => `?${name}=${value}`);
+    this.asked.push(`${method} ${path.join('/')}${query.join('')}`);
     return this.answer() as T;
   }
 
@@ -62,7 +72,7 @@ beforeEach(async () => {
   jest.useFakeTimers();
   server = new Server();
   model = new Model(server, 'page');
-  model.show({ clusters: [], services: [] });
+  model.show({ clusters: [], services: [], runs: false });
   await settled();
 });
 
@@ -267,10 +277,56 @@ test('what a service was asked goes when it does', () => {
 });
 
 test('the same cards in another order are no news to the server', async () => {
-  model.show({ clusters: ['a', 'b'], services: [] });
+  model.show({ clusters: ['a', 'b'], services: [], runs: false });
   await settled();
   const { looks } = server;
-  model.show({ clusters: ['b', 'a'], services: [] });
+  model.show({ clusters: ['b', 'a'], services: [], runs: false });
   await settled();
   expect(server.looks).toBe(looks);
+});
+
+// --- runs ---
+
+const ran = () => [...model.runs.values()].map(each => `${each.id} ${each.done}`);
+
+test('runs are told once somebody looks at them, and then each cell without a request', async () => {
+  model.hear(server.event(echo));
+  expect(model.runsKnown).toBe(false);
+  server.runs = [run({ id: '1' })];
+  model.show({ clusters: [], services: [], runs: true });
+  await settled();
+  expect([model.runsKnown, ran()]).toEqual([true, ['1 0']]);
+  model.hear(server.event(echo));
+  model.hear(server.event({ type: 'run', run: run({ id: '2', done: 1 }) }));
+  model.hear(server.event({ type: 'run', run: run({ id: '1', done: 2 }) }));
+  expect(ran()).toEqual(['2 1', '1 2']);
+  model.hear(server.event({ type: 'gone', kind: 'run', name: '1' }));
+  expect(ran()).toEqual(['2 1']);
+  expect(server.looks).toBe(2);
+});
+
+test('runs that are known later than a page was answered are asked for', async () => {
+  model.show({ clusters: [], services: [], runs: true });
+  await settled();
+  model.hear(server.event(echo));
+  server.runs = [run({ id: '1' })];
+  model.hear(server.event({ type: 'runs' }));
+  await settled();
+  expect(ran()).toEqual(['1 0']);
+});
+
+test('runs stay while nobody looks at them', async () => {
+  server.runs = [run({ id: '1' })];
+  model.show({ clusters: [], services: [], runs: true });
+  await settled();
+  server.runs = null;
+  model.show({ clusters: [], services: [], runs: false });
+  await settled();
+  expect(ran()).toEqual(['1 0']);
+});
+
+test('a sweep is taken out of the list by its name', async () => {
+  await model.forgetRuns('a sweep & more');
+  await model.forgetRun('1');
+  expect(server.asked.slice(-2)).toEqual(['DELETE runs?group=a sweep & more', 'DELETE runs/1']);
 });

@@ -32,6 +32,7 @@ __all__ = [
     "Reply",
     "Revision",
     "Rollback",
+    "Run",
     "Scale",
     "ServiceStatus",
     "Snapshot",
@@ -110,6 +111,7 @@ class View(Spec):
 
     clusters: Annotated[tuple[str, ...], Field(max_length=_MOST_SEEN, description="Whose use of CPU and GPU is shown.")] = ()
     services: Annotated[tuple[str, ...], Field(max_length=_MOST_SEEN, description="Whose replicas and requests are shown.")] = ()
+    runs: Annotated[bool, Field(description="Whether the runs of notebooks are shown.")] = False
 
 
 class Problem(_Answer):
@@ -210,6 +212,29 @@ class Traffic(_Answer):
     p95_ms: float | None = None  # over the same time; None, too, while nobody asks
 
 
+class Run(_Answer):
+    """One run of a notebook. Long values are cut, and end in an ellipsis; the record beside the output has them whole."""
+
+    id: str  # those of later runs sort behind those of earlier ones
+    notebook: str  # a path or URL
+    notebook_path: str  # as the file browser has it; "" where it does not show it
+    output: str  # the notebook with its outputs: a path or URL
+    output_path: str  # likewise
+    state: Literal["Pending", "Running", "Succeeded", "Failed", "Interrupted", "Lost"]
+    parameters: dict[str, str] = {}
+    cells: int = 0  # code cells in all
+    done: int = 0  # of them, those that have run
+    cell: str = ""  # the title of the one that runs
+    values: dict[str, str] = {}  # what the notebook recorded
+    cluster: str = ""
+    started: str = ""  # RFC 3339
+    ended: str = ""
+    error: str = ""  # what happened
+    hint: str = ""  # what to do
+    group: str = ""  # the sweep or pipeline that it is part of
+    job: str = ""  # the RayJob that runs it, if it runs in the cluster
+
+
 class Snapshot(_Answer):
     """All that there is, as it was after event number ``seq`` of the server's life ``server``."""
 
@@ -226,6 +251,7 @@ class Snapshot(_Answer):
     usage: dict[str, Usage] = {}  # of the clusters that somebody sees
     traffic: dict[str, Traffic] = {}  # of the services that somebody sees
     publications: tuple[Publication, ...] = ()  # under way, or ended a short while ago
+    runs: tuple[Run, ...] | None = None  # the newest first; null where nobody looks at them, or they are not known yet
 
 
 Event = dict[str, Any]

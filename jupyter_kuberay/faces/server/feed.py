@@ -13,11 +13,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from jupyter_kuberay.client import Client
 from jupyter_kuberay.errors import KubeRayError
-from jupyter_kuberay.faces.server.bodies import Publication, Traffic, View
+from jupyter_kuberay.faces.server.bodies import Publication, Run, Traffic, View
+from jupyter_kuberay.faces.server.runs import Runs
 from jupyter_kuberay.faces.server.sampling import EVERY_S, Sampler
 from jupyter_kuberay.faces.server.traffic import samples
 from jupyter_kuberay.observation import Change, ChangeType, Kind, Observation, Usage
@@ -49,7 +51,7 @@ class Standing:
 
 
 class Feed:
-    """The clusters, services and jobs of one user.
+    """The clusters, services and jobs of one user, and the runs of notebooks on this machine.
 
     Parameters
     ----------
@@ -59,13 +61,16 @@ class Feed:
         Whether something is this user's to see.
     tell
         Called with each event, as plain JSON.
+    root
+        The folder that the server's file browser shows.
     """
 
-    def __init__(self, client: Client, mine: Callable[[Status], bool], tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, client: Client, mine: Callable[[Status], bool], tell: Callable[[dict[str, Any]], None], root: Path) -> None:
         self.server, self.seq = os.urandom(8).hex(), 0
         self.usage: dict[str, Usage] = {}
         self.traffic: dict[str, Traffic] = {}
         self._client, self._mine, self._tell = client, mine, tell
+        self.runs = Runs(root, self._ran, lambda: self._later(("runs",), {"type": "runs"}))
         self._kinds = [_Kind(self, kind) for kind in _JUDGES]
         self._usages = Sampler(self._uses, self._used, lambda name: None)
         self._traffic = Sampler(self._samples, self._asked, self._not_answering)
@@ -79,11 +84,14 @@ class Feed:
     async def look(self, view: str, shown: View) -> None:
         """A page shows this; returns when what there is is known, or soon."""
         self._views[view] = (_now() + KEPT_S, shown)
+        self._measure()
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep())
         async with asyncio.TaskGroup() as waiting:
             for kind in self._kinds:
                 waiting.create_task(kind.wait(_FIRST_LOOK_S))
+            if shown.runs:
+                waiting.create_task(self.runs.wait(_FIRST_LOOK_S))
         self._measure()
         # Whoever hears this knows that events reach them.
         self._later(("looked", view), {"type": "looked", "view": view})
@@ -101,6 +109,7 @@ class Feed:
         own = {name for name, status in self._of(Kind.CLUSTER).statuses.items() if isinstance(status, ClusterStatus) and not status.owner}
         self._usages.see(frozenset(clusters & own))
         self._traffic.see(frozenset(services & self._of(Kind.SERVICE).statuses.keys()))
+        self.runs.see(any(view.runs for view in shown))
 
     async def _keep(self) -> None:
         """Watch until nobody has looked for a while."""
@@ -118,6 +127,7 @@ class Feed:
         finally:
             self._usages.see(frozenset())
             self._traffic.see(frozenset())
+            self.runs.end()
             for task in following:
                 task.cancel()
             await asyncio.gather(*following, return_exceptions=True)
@@ -175,6 +185,12 @@ class Feed:
         """A publication is another than before."""
         change = {"type": "publication", "name": publication.name, "publication": publication.model_dump(mode="json")}
         self._later(("publication", publication.name), change)
+
+    def _ran(self, run: str, now: Run | None) -> None:
+        change: dict[str, Any] = {"type": "gone", "kind": "run", "name": run}
+        if now is not None:
+            change = {"type": "run", "run": now.model_dump(mode="json")}
+        self._later(("run", run), change)
 
     def _used(self, name: str, usage: Usage) -> None:
         if name in self._of(Kind.CLUSTER).statuses and self.usage.get(name) != usage:

@@ -17,7 +17,7 @@ from jupyter_kuberay.client import Client
 from jupyter_kuberay.errors import Conflict, Forbidden, InvalidSpec, NotFound
 from jupyter_kuberay.faces.health import examined
 from jupyter_kuberay.faces.render import yaml_documents
-from jupyter_kuberay.faces.server import bodies, openapi
+from jupyter_kuberay.faces.server import bodies, openapi, runs
 from jupyter_kuberay.faces.server.asking import ask
 from jupyter_kuberay.faces.server.dashboards import Asked, Dashboards
 from jupyter_kuberay.faces.server.feed import Feed, Status, told_problem, told_time
@@ -30,7 +30,7 @@ from jupyter_kuberay.service import terms
 from jupyter_kuberay.spec import ClusterSpec, JobSpec
 from jupyter_kuberay.status import ClusterStatus, JobStatus, ServiceStatus, cluster_status, job_status, service_status
 
-_LONGEST_TAIL = 10_000
+_LONGEST_TAIL, _MOST_RUNS = 10_000, 1_000
 
 
 class Rest:
@@ -46,7 +46,7 @@ class Rest:
 
     def __init__(self, client: Client, tell: Callable[[Json], None], root: Path) -> None:
         self._client, self._root = client, root
-        self._feed = Feed(client, self._mine, tell)
+        self._feed = Feed(client, self._mine, tell, root)
         self._publications = Publications(self._feed.published)
         self._user = ""
         self._dashboards = Dashboards(client, self._seen)
@@ -109,6 +109,7 @@ class Rest:
             usage=dict(self._feed.usage),
             traffic=dict(self._feed.traffic),
             publications=self._publications.all(),
+            runs=self._feed.runs.all if shown.runs else None,
         )
 
     async def leave(self, view: str) -> None:
@@ -277,6 +278,21 @@ class Rest:
         async with aclosing(await self._log(name, Kind.JOB, "", follow, tail)) as lines:  # type: ignore[type-var]
             async for line in lines:
                 yield line
+
+    # --- runs of notebooks ---
+
+    async def runs(self, last: int) -> list[bodies.Run]:
+        if not 1 <= last <= _MOST_RUNS:
+            raise InvalidSpec(f"last {last} is not between 1 and {_MOST_RUNS}.", "Ask for fewer runs.")
+        return await asyncio.to_thread(runs.newest, self._root, last)
+
+    async def forget_run(self, id: str) -> None:
+        await asyncio.to_thread(runs.forget, lambda record: record.id == id, f"run {id[:200]!r}")
+
+    async def forget_runs(self, group: str) -> None:
+        if not group:
+            raise InvalidSpec("No group is named.", "Say which sweep or pipeline: ?group=NAME.")
+        await asyncio.to_thread(runs.forget, lambda record: record.group == group, f"run of {group[:200]!r}")
 
     # --- the rest ---
 

@@ -54,6 +54,8 @@ _LOG = (
     Query("follow", "Go on with new lines as they come.", "boolean", False),
     Query("tail", "How many old lines to begin with.", "integer", 200),
 )
+_LAST = (Query("last", "How many.", "integer", 100),)
+_GROUP = (Query("group", "Which one: the name that its runs have in common."),)
 
 OPERATIONS = (
     Operation("put", "/views/{view}", "look", "Tell what a page shows now, and get all that there is.", body="View", answer="Snapshot"),
@@ -84,6 +86,9 @@ OPERATIONS = (
     Operation("get", "/jobs/{name}", "job", "A job as it is now.", answer="JobStatus"),
     Operation("delete", "/jobs/{name}", "delete_job", "Delete a job.", status=202, answer="Begun"),
     Operation("get", "/jobs/{name}/logs", "job_log", "Lines of what a job printed.", query=_LOG[1:], lines="text/plain"),
+    Operation("get", "/runs", "runs", "Runs of notebooks that this machine knows of, the newest first.", answer="Run[]", query=_LAST),
+    Operation("delete", "/runs", "forget_runs", "Take what has ended of a sweep or pipeline out of the list.", query=_GROUP, status=204),
+    Operation("delete", "/runs/{id}", "forget_run", "Take a run out of the list; its files stay.", status=204),
     Operation("get", "/doctor", "doctor", "What would keep this user from working.", answer="Finding[]"),
     Operation("get", "/openapi.json", "openapi", "This interface's description, OpenAPI 3.1."),
 )

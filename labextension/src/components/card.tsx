@@ -3,6 +3,7 @@ import { Button, ellipsesIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { phaseWord } from '../format';
 import type { ICause, Phase } from '../tokens';
+import { useKeptFocus } from './hooks';
 import { PhaseIcon } from './phase';
 
 interface IProps {
@@ -26,7 +27,9 @@ export function Card(props: IProps): React.ReactElement {
   const { name, phase, cause } = status;
   const card = React.useRef<HTMLLIElement>(null);
   React.useEffect(() => follow(card.current!), [follow]);
-  const focus = useKeptFocus(card);
+  const focus = useKeptFocus(card, node =>
+    node.querySelector<HTMLElement>('.jp-kuberay-More')?.focus()
+  );
   return (
     <li ref={card} className="jp-kuberay-Card" data-kind={kind} data-name={name} {...focus}>
       <div className="jp-kuberay-Head">
@@ -62,26 +65,4 @@ export function Card(props: IProps): React.ReactElement {
       </div>
     </li>
   );
-}
-
-/** When the button that has the focus goes, because it means nothing any more, the focus stays on the card. */
-function useKeptFocus(card: React.RefObject<HTMLElement>): {
-  onFocus: () => void;
-  onBlur: () => void;
-} {
-  const within = React.useRef(false);
-  React.useLayoutEffect(() => {
-    const { activeElement, body } = document;
-    if (within.current && (activeElement === null || activeElement === body)) {
-      card.current?.querySelector<HTMLElement>('.jp-kuberay-More')?.focus();
-    }
-  });
-  return {
-    onFocus: () => {
-      within.current = true;
-    },
-    onBlur: () => {
-      within.current = false;
-    }
-  };
 }

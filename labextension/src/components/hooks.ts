@@ -36,3 +36,28 @@ export function useNow(every: number): number {
   }, [every]);
   return now;
 }
+
+/** When what has the focus goes, because it means nothing any more, `keep` gives it to something else of `around`. */
+export function useKeptFocus(
+  around: React.RefObject<HTMLElement>,
+  keep: (around: HTMLElement) => void
+): {
+  onFocus: () => void;
+  onBlur: () => void;
+} {
+  const within = React.useRef(false);
+  React.useLayoutEffect(() => {
+    const { activeElement, body } = document;
+    if (within.current && around.current && (activeElement === null || activeElement === body)) {
+      keep(around.current);
+    }
+  });
+  return {
+    onFocus: () => {
+      within.current = true;
+    },
+    onBlur: () => {
+      within.current = false;
+    }
+  };
+}

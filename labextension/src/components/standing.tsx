@@ -2,6 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Button } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { gpusHeld, own, phaseWord } from '../format';
+import { fileName, goesOn, runWord } from '../runs';
 import type { IFinding, IModel, Phase } from '../tokens';
 import { useChanges } from './hooks';
 
@@ -103,11 +104,12 @@ export function summary(model: IModel, trans: TranslationBundle): string {
   return gpus ? trans.__('%1 · %2 GPU', count, gpus) : count;
 }
 
-/** Each change of phase in words, for who hears rather than sees; of several at once the last few. */
+/** Each change of phase, and each end of a run, in words, for who hears rather than sees; of several at once the last few. */
 export function Heard({ model, trans }: IProps): React.ReactElement {
   const [words, setWords] = React.useState('');
   React.useEffect(() => {
     let before = new Map<string, Phase>();
+    let ran = new Set<string>();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const news: string[] = [];
     const changed = () => {
@@ -124,6 +126,15 @@ export function Heard({ model, trans }: IProps): React.ReactElement {
         });
       }
       before = now;
+      const running = new Set<string>();
+      model.runs.forEach(run => {
+        if (goesOn(run)) {
+          running.add(run.id);
+        } else if (ran.has(run.id)) {
+          news.push(trans.__('%1: %2', fileName(run.notebook), runWord(run.state, trans)));
+        }
+      });
+      ran = running;
       if (news.length) {
         clearTimeout(timer);
         timer = setTimeout(() => setWords(news.splice(0).slice(-3).join('. ')), 500);
