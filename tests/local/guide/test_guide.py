@@ -17,7 +17,7 @@ from tests.local.faces.conftest import CommandLine, printed
 from .conftest import NAME
 from .reader import Reader
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 TOUR = Path(__file__).parents[3] / "notebooks" / "01_tour.ipynb"
 WIDGET = "application/vnd.jupyter.widget-view+json"
