@@ -1,6 +1,6 @@
 # What a newcomer needs: make demo, make test, make lab. Everything else is for whoever works on it.
 .DEFAULT_GOAL := help
-.PHONY: help environment setup panel demo lab test test-fast test-panel test-ui pictures search lint types layers checks format coverage bench build clean \
+.PHONY: help environment setup panel demo lab test test-fast test-panel test-ui pictures search docs lint types layers checks format coverage bench build clean \
   testbed testbed-down test-kubernetes test-kubernetes-all demo-kubernetes bench-kubernetes
 
 # Where this is set, every process of Ray would compile torch and pandas anew, which takes longer than what it does.
@@ -74,6 +74,10 @@ test-ui: setup  ## JupyterLab in a real browser, which is installed where it is 
 pictures: setup  ## the README's pictures of the panel, made anew by the test of the whole way
 	@tools/browser.sh
 	JUPYTER_KUBERAY_TEST_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest tests/ui/test_scenario.py
+
+docs: environment  ## the documentation into build/docs; a warning ends it
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs build/docs
+	@echo build/docs/index.html
 
 checks: lint types layers
 
