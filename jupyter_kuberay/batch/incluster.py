@@ -33,7 +33,8 @@ ROOMS = (
     ),
     *("preflight", "provision", "recording", "remote", "run"),
     *("backends/__init__", "backends/base", "backends/local/__init__", "backends/local/files", "backends/local/leases"),
-    *("backends/local/processes", "batch/*", "lifecycle/*"),
+    # papermill loads the engine that it finds declared where this package is installed.
+    *("backends/local/processes", "batch/*", "faces/__init__", "faces/engine", "lifecycle/*"),
 )
 
 
