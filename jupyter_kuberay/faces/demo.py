@@ -124,7 +124,7 @@ class Demo:
             Place.of(source), Place.of(target), parameters, self.name, kernel_environment(self._face), folder=self._folder, attach=False
         )
         with prepared(Run(request)) as run:
-            run_on(self._face, run)
+            run_on(self._face, run, at_once=True)
 
     def _tell(self) -> None:
         face, evaluation = self._face, _read(self.run_dir / "evaluation.json")

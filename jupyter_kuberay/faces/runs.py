@@ -123,15 +123,17 @@ async def _gone(client: Client, name: str, kind: Kind) -> None:
     await client.wait_gone(name, kind=kind)
 
 
-def run_on(face: Face, run: Run) -> RunRecord:
+def run_on(face: Face, run: Run, *, at_once: bool = False) -> RunRecord:
     """Run a notebook that is prepared, showing how far it is; raise what became of it unless it went well.
 
-    Ctrl-C ends it after the cell that runs, and a second one at once.
+    Ctrl-C ends it after the cell that runs, and a second one (with ``at_once`` the first) at once.
     """
     title, last = run.request.source.stem, Step(-1, 0, "")
 
     def stopping(count: int) -> None:
-        if count == 1:
+        if at_once:
+            run.stop()
+        elif count == 1:
             face.say(f"{title} stops after this cell; Ctrl-C again interrupts it.")
 
     with face.steps(title) as step:

@@ -129,7 +129,8 @@ def test_a_widget_that_is_closed_leaves_a_picture_of_what_was_there(page: Kernel
 def test_a_notebooks_saved_state_and_a_page_that_comes_later_have_what_is_there_now(page: Kernel, world: Lab) -> None:
     comm = page.widget(MAKE)
     world.want("one", 5)
-    page.until(lambda: bool(page.changes(comm)))
+    # The list itself may come only now, with it.
+    page.until(lambda: any(which == comm and '"wanted": {"workers": 5}' in json.dumps(content) for which, content in page.told))
     page.run("import json; from ipywidgets.embed import embed_data")
     state = json.loads(page.run("print(json.dumps(embed_data([made])['manager_state']['state'][made.model_id]['state']['shown']))"))
     assert state["clusters"]["one"]["wanted"] == {"workers": 5}
