@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -132,9 +133,12 @@ def test_a_notebooks_saved_state_and_a_page_that_comes_later_have_what_is_there_
     # The list itself may come only now, with it.
     page.until(lambda: any(which == comm and '"wanted": {"workers": 5}' in json.dumps(content) for which, content in page.told))
     page.run("import json; from ipywidgets.embed import embed_data")
-    state = json.loads(page.run("print(json.dumps(embed_data([made])['manager_state']['state'][made.model_id]['state']['shown']))"))
-    assert state["clusters"]["one"]["wanted"] == {"workers": 5}
-    assert state["seq"] == page.told[-1][1]["seq"]
+
+    def saved() -> Any:
+        return json.loads(page.run("print(json.dumps(embed_data([made])['manager_state']['state'][made.model_id]['state']['shown']))"))
+
+    page.until(lambda: saved()["seq"] == page.told[-1][1]["seq"])
+    assert saved()["clusters"]["one"]["wanted"] == {"workers": 5}
 
 
 def test_a_kernel_that_ends_leaves_nothing(folder: Lab, world: Lab) -> None:
