@@ -175,7 +175,7 @@ async def test_a_job_that_is_deleted_by_somebody_else_ends_the_lease_with_a_sent
 async def test_one_that_kuberay_refuses_fails_with_its_reason_and_leaves_nothing(backend: Backend, client: Client, fresh: Fresh):
     held = lease(client, fresh("refused"))
     held._bundle.resource["spec"]["runtimeEnvYAML"] = "- no mapping"
-    with pytest.raises(Failed, match="(?i)runtimeEnvYAML"):  # KubeRay writes it with a capital letter
+    with pytest.raises(Failed, match=r"(?i)runtimeEnvYAML"):  # KubeRay writes it with a capital letter
         await held.open()
     assert not await left(backend, held.job)
 
