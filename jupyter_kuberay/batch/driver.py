@@ -22,7 +22,8 @@ from jupyter_kuberay.errors import Failed, KubeRayError
 from jupyter_kuberay.loop import run_sync
 
 if TYPE_CHECKING:
-    from jupyter_kuberay.batch.sweeping import PointRun
+    from jupyter_kuberay.batch.piping import PipelineRun, StepRun
+    from jupyter_kuberay.batch.sweeping import PointRun, Sweep
 
 _JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's own: the runtime environment of whatever a job starts
 _CLUSTER = "RAY_CLUSTER_NAME"  # KubeRay gives it to pods
@@ -143,7 +144,12 @@ async def _sweep(sent: Sent) -> int:
 
         return await _on_a_node(request, both)
 
-    done = await sweep(Place.of(sent.called).name, points, run, at_once=sent.at_once, found=found, told=_summary, failed=_failed)
+    telling = _Telling()
+
+    def tell(now: Sweep) -> None:
+        telling(now.summary, {str(run.point.number): run for run in now.runs})
+
+    done = await sweep(Place.of(sent.called).name, points, run, at_once=sent.at_once, found=found, told=tell, failed=_failed)
     return done.exit_code
 
 
@@ -169,30 +175,44 @@ async def _pipeline(sent: Sent) -> int:
             parameters=step.parameters,
             group=step.group,
             id="",
-            notebook=step.notebook,
+            notebook=_called(step.notebook, sent),
         )
         return await _on_a_node(request, both)
 
-    done = await run_pipeline(opened, run, at_once=sent.at_once, force=sent.force, told=_summary)
+    telling = _Telling()
+
+    def tell(now: PipelineRun) -> None:
+        telling(now.summary, {run.step.name: run for run in now.steps})
+
+    done = await run_pipeline(opened, run, at_once=sent.at_once, force=sent.force, told=tell)
     _say({"report": await asyncio.to_thread(write_report, done)})
     return done.exit_code
+
+
+def _called(notebook: str, sent: Sent) -> str:
+    """What a pipeline's notebook is called where it was sent from."""
+    path = Place.of(notebook).path
+    if path is None or not path.is_relative_to(Path.cwd()):
+        return notebook
+    return f"{Place.of(sent.called).parent.url}/{path.relative_to(Path.cwd()).as_posix()}"
 
 
 def _failed(run: PointRun) -> None:
     _say({"failed": run.error, "hint": run.hint})
 
 
-class _Summaries:
+class _Telling:
+    """Tells in the log how far a sweep or pipeline is: a line about all of it, and each part's state when that changes."""
+
     def __init__(self) -> None:
-        self.last = ""
+        self._last: dict[str, Any] = {}
+        self._summary = ""
 
-    def __call__(self, now: Any) -> None:
-        if now.summary != self.last:
-            self.last = now.summary
-            _say({"summary": self.last})
-
-
-_summary = _Summaries()
+    def __call__(self, summary: str, parts: Mapping[str, PointRun | StepRun]) -> None:
+        now = {name: {"state": part.state, "error": part.error, "hint": part.hint} for name, part in parts.items()}
+        if changed := {name: part for name, part in now.items() if part != self._last.get(name)}:
+            _say({**({"summary": summary} if summary != self._summary else {}), "parts": changed})
+        self._last, self._summary = now, summary
 
 
 async def _on_a_node(request: RunRequest, told: Callable[[RunRecord], None]) -> RunRecord:
@@ -208,12 +228,21 @@ async def _on_a_node(request: RunRequest, told: Callable[[RunRecord], None]) -> 
             if told_now is not None:
                 last = told_now
                 told(last)
-    except Exception as error:
+    except ray.exceptions.RayTaskError as error:
+        # What was raised there, rather than how Ray tells it.
+        raise (
+            error.cause if isinstance(error.cause, KubeRayError) else Failed(_raised(request, error.cause), "See the job's log.")
+        ) from error
+    except ray.exceptions.RayError as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Failed(f"{request.source.name} ended with its node: {said}", "Run it again with --resume.") from error
     if last is None:
         raise Failed(f"{request.source.name} said nothing.", "See the job's log.")
     return last
+
+
+def _raised(request: RunRequest, cause: BaseException) -> str:
+    return f"{request.source.name} failed: {type(cause).__name__}: {cause}".splitlines()[0]
 
 
 def _movable(request: RunRequest) -> RunRequest:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
+from jupyter_kuberay.batch.running import DISTRIBUTION
 from jupyter_kuberay.batch.sent import REQUEST, Sent
 from jupyter_kuberay.carried import carried
 from jupyter_kuberay.spec import ClusterSpec, JobSpec
@@ -60,12 +62,14 @@ def job(sent: Sent, notebooks: Mapping[str, bytes], cluster: str | ClusterSpec, 
 
 
 def package() -> dict[str, bytes]:
-    """The files of this package that go along."""
+    """The files of this package that go along, and what tells that it is installed, and in which version."""
     root = Path(__file__).parents[1]
     paths = [path for room in ROOMS for path in root.glob(f"{room}.py")]
     paths += [path for path in (root / "batch").iterdir() if path.suffix in (".css", ".html")]
     here = Path(__file__)  # what sends stays here
-    return {f"{root.name}/{path.relative_to(root).as_posix()}": path.read_bytes() for path in sorted(set(paths) - {here})}
+    files = {f"{root.name}/{path.relative_to(root).as_posix()}": path.read_bytes() for path in sorted(set(paths) - {here})}
+    metadata = f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {version(DISTRIBUTION)}\n"
+    return {**files, f"{root.name}-{version(DISTRIBUTION)}.dist-info/METADATA": metadata.encode()}
 
 
 def modules_beside(folders: Iterable[Path]) -> dict[str, bytes]:

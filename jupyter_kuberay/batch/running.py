@@ -27,6 +27,7 @@ from jupyter_kuberay.loop import run_sync
 if TYPE_CHECKING:
     from jupyter_kuberay.batch.execution import Execution
 
+DISTRIBUTION = "jupyter-kuberay"
 ATTACH = "__import__('jupyter_kuberay').connect().attach()"
 
 
@@ -357,4 +358,4 @@ def whole_runner() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """What a run is told to have run with."""
-    return {"python": platform.python_version(), "ray": version("ray"), "jupyter-kuberay": version("jupyter-kuberay")}
+    return {"python": platform.python_version(), "ray": version("ray"), DISTRIBUTION: version(DISTRIBUTION)}

@@ -11,7 +11,7 @@ from jupyter_kuberay.batch import Place, Run, RunRequest, RunState
 from jupyter_kuberay.batch.many import Runs
 from jupyter_kuberay.batch.sent import Sent
 from jupyter_kuberay.errors import Failed
-from jupyter_kuberay.faces import batches
+from jupyter_kuberay.faces import batches, sending
 from jupyter_kuberay.faces.answers import NotebookRun
 from jupyter_kuberay.faces.commands import wanted
 from jupyter_kuberay.faces.face import Face, Interrupted
@@ -57,7 +57,7 @@ class Asked:
         face, where = self._face, self._where
         request = replace(self._request(), output=output)
         if where.in_cluster:
-            batches.check_output(face, output)
+            sending.check_output(face, output)
         with prepared(Run(request)) as run:
             if where.in_cluster:
                 return self._send_run(run)
@@ -68,20 +68,20 @@ class Asked:
 
     def _send_run(self, run: Run) -> Any:
         face = self._face
-        job, (cluster, facts) = batches.job_name(self._source), self._target()
-        notebook, files = batches.carried_notebook(self._source)
+        job, (cluster, facts) = sending.job_name(self._source), self._target()
+        notebook, files = sending.carried_notebook(self._source)
         record = run.record
         sent = replace(self._sent("run", notebook, job, facts), output=record.output, parameters=record.parameters, id=record.id)
         record = run.hand_over(job, facts.get("cluster", ""))
         try:
-            batches.send(face, sent, files, cluster, dict(self._where.environment))
+            sending.send(face, sent, files, cluster, dict(self._where.environment))
         except BaseException as error:
             run.give_up(error)
             raise
         if self._where.no_wait:
             face.say(f"It runs as job {job!r}; see {face.program} runs, or {face.program} job {job}.")
             return NotebookRun.of(record, kept=bool(self._where.cluster))
-        done = batches.follow_run(face, record)
+        done = sending.follow_run(face, record)
         if done.state is RunState.INTERRUPTED:
             raise Interrupted(f"It was stopped; what ran is in {done.output}.")
         if done.state is not RunState.SUCCEEDED:
@@ -94,16 +94,17 @@ class Asked:
         """One run a point."""
         face, where = self._face, self._where
         if where.in_cluster:
-            batches.check_output(face, folder)
+            sending.check_output(face, folder)
         sweeping = batches.plan(self._request(), folder, axes, resume=resume)
-        if where.in_cluster:
-            job, (cluster, facts) = batches.job_name(self._source), self._target()
-            notebook, files = batches.carried_notebook(self._source)
-            points = [asdict(point) for point in sweeping.points]
-            sent = replace(self._sent("sweep", notebook, job, facts), points=points, group=folder.name, resume=resume)
-            return self._send_many(replace(sent, output=folder.url, at_once=at_once), files, cluster, folder)
         if not sweeping.left:
             return batches.sweep_on(face, sweeping, at_once, Runs())
+        if where.in_cluster:
+            job, (cluster, facts) = sending.job_name(self._source), self._target()
+            notebook, files = sending.carried_notebook(self._source)
+            points = [asdict(point) for point in sweeping.points]
+            sent = replace(self._sent("sweep", notebook, job, facts), points=points, group=folder.name, resume=resume)
+            sent = replace(sent, output=folder.url, at_once=at_once)
+            return sending.follow_sweep(face, job, sweeping) if self._sent_off(sent, files, cluster) else None
         if own:
             runs = Runs()
             borrowing = batches.Borrowing(face, runs, lambda name: where.wanted(face, name), self._source.stem, where.timeout)
@@ -119,11 +120,12 @@ class Asked:
         opened = open_pipeline(self._source.url, self._parameters, output)
         file = self._source.child("pipeline.yaml") if self._source.path is not None and self._source.path.is_dir() else self._source
         if where.in_cluster:
-            batches.check_output(face, Place.of(opened.output))
-            job, (cluster, facts) = batches.job_name(Place(opened.pipeline.name)), self._target()
-            name, files = batches.carried_pipeline(opened, file)
+            sending.check_output(face, Place.of(opened.output))
+            job, (cluster, facts) = sending.job_name(Place(opened.pipeline.name)), self._target()
+            name, files = sending.carried_pipeline(opened, file)
             sent = replace(self._sent("pipeline", name, job, facts), called=file.url, output=opened.output, force=force or False)
-            return self._send_many(replace(sent, at_once=at_once), files, cluster, Place.of(opened.output))
+            sent = replace(sent, at_once=at_once)
+            return sending.follow_pipeline(face, job, opened) if self._sent_off(sent, files, cluster) else None
         runs, one = Runs(), self._request()
         if where.cluster:
             check_cluster(face, where.cluster)
@@ -132,14 +134,13 @@ class Asked:
         borrowing = batches.Borrowing(face, runs, lambda name: where.wanted(face, name), opened.pipeline.name, where.timeout)
         return batches.pipeline_on(face, opened, one, at_once, force or False, runs, borrowing)
 
-    def _send_many(self, sent: Sent, files: Mapping[str, bytes], cluster: str | ClusterSpec, folder: Place) -> Any:
+    def _sent_off(self, sent: Sent, files: Mapping[str, bytes], cluster: str | ClusterSpec) -> bool:
+        """Send it; whether it is to be followed."""
         face = self._face
-        batches.send(face, sent, files, cluster, dict(self._where.environment))
+        sending.send(face, sent, files, cluster, dict(self._where.environment))
         if self._where.no_wait:
-            face.say(f"It runs as job {sent.job!r}; see {face.program} runs {folder}, or {face.program} job {sent.job}.")
-            return None
-        batches.follow_many(face, sent.job, folder)
-        return batches.listed(folder, sent.group)
+            face.say(f"It runs as job {sent.job!r}; see {face.program} runs {sent.output}, or {face.program} job {sent.job}.")
+        return not self._where.no_wait
 
     # --- both ---
 
@@ -174,7 +175,7 @@ class Asked:
         if where.cluster:
             check_cluster(face, where.cluster)
             return where.cluster, {"cluster": where.cluster, **cluster_facts(face, where.cluster)}
-        spec = face.client.spec(where.wanted(face, batches.job_name(self._source)))
+        spec = face.client.spec(where.wanted(face, sending.job_name(self._source)))
         return spec, {"spec": spec.model_dump(mode="json", exclude_defaults=True), "image": spec.image}
 
     @contextmanager

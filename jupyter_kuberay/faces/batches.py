@@ -1,19 +1,17 @@
-"""Sweeps, pipelines and what runs in the cluster, as a person sees them."""
+"""Sweeps and pipelines that run here, as a person sees them."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_kuberay.batch import Place, RunRecord, RunRequest, RunState, read_record
+from jupyter_kuberay.batch import Place, RunRecord, RunRequest
 from jupyter_kuberay.batch.many import Runs
-from jupyter_kuberay.batch.notebook import read_notebook, slim, source_sha256
-from jupyter_kuberay.errors import Failed, InvalidSpec, KubeRayError, NotFound
+from jupyter_kuberay.batch.notebook import read_notebook, source_sha256
+from jupyter_kuberay.errors import Failed, KubeRayError
 from jupyter_kuberay.faces.face import Face, Interrupted
 from jupyter_kuberay.faces.runs import short_name
 from jupyter_kuberay.loop import run_sync
@@ -21,7 +19,6 @@ from jupyter_kuberay.loop import run_sync
 if TYPE_CHECKING:
     from jupyter_kuberay.batch.opening import Opened
     from jupyter_kuberay.batch.piping import PipelineRun, StepRequest
-    from jupyter_kuberay.batch.sent import Sent
     from jupyter_kuberay.batch.sweep import Point
     from jupyter_kuberay.batch.sweeping import PointRun, Sweep
     from jupyter_kuberay.spec import ClusterSpec
@@ -84,7 +81,7 @@ def sweep_on(face: Face, sweeping: Sweeping, at_once: int, runs: Runs, own: Borr
     title = sweeping.one.source.stem
 
     def failed(run: PointRun) -> None:
-        face.say(f"{run.error} The others go on.")
+        face.say(one_failed(run.error))
 
     async def run(point: Point, told: Callable[[RunRecord], None]) -> RunRecord:
         async with AsyncExitStack() as stack:
@@ -110,6 +107,11 @@ def sweep_on(face: Face, sweeping: Sweeping, at_once: int, runs: Runs, own: Borr
     return done
 
 
+def one_failed(error: str) -> str:
+    """Of a point of a sweep that failed first, while it goes on."""
+    return f"{error.rstrip('.')}. The others go on."
+
+
 def _stops(face: Face, runs: Runs, title: str) -> Callable[[KeyboardInterrupt], None]:
     def stop(error: KeyboardInterrupt) -> None:
         # A terminal has Ctrl-C; to be told to terminate means at once.
@@ -118,6 +120,11 @@ def _stops(face: Face, runs: Runs, title: str) -> Callable[[KeyboardInterrupt], 
             face.say(f"{title}: what runs stops after its cell; Ctrl-C again interrupts it.")
 
     return stop
+
+
+def report_at(place: str) -> str:
+    """Where a pipeline's report is."""
+    return f"The whole run as a page: {place}"
 
 
 # --- pipelines -----------------------------------------------------------
@@ -152,156 +159,10 @@ def pipeline_on(
 
     with face.showing(title) as shown:
         done = run_sync(all_of_it(shown), _stops(face, runs, title))
-    face.say(f"The whole run as a page: {write_report(done)}")
+    face.say(report_at(write_report(done)))
     if runs.stopping.is_set():
         raise Interrupted(f"Interrupted. {done.summary}. Run it again to go on.")
     return done
-
-
-# --- in the cluster ------------------------------------------------------
-
-
-def send(face: Face, sent: Sent, notebooks: Mapping[str, bytes], cluster: str | ClusterSpec, environment: Mapping[str, str]) -> None:
-    """Send it off; from now on it goes on without whoever sent it."""
-    from jupyter_kuberay.batch.incluster import job
-    from jupyter_kuberay.faces import jobs
-
-    run_sync(jobs.send(face.client, job(sent, notebooks, cluster, environment=environment)))
-
-
-def check_output(face: Face, output: Place) -> None:
-    """A cluster elsewhere does not write to this machine's disk."""
-    if output.path is not None and face.client.backend.name != "local":
-        raise InvalidSpec(
-            f"{output.url!r} is a path of this machine, where the cluster does not write.", "Name a URL that both reach: --out s3://…"
-        )
-
-
-def carried_notebook(place: Place) -> tuple[str, dict[str, bytes]]:
-    """What the job's folder calls a notebook, and the files that go along: it, and modules beside it. A URL is read by the job."""
-    from jupyter_kuberay.batch.incluster import modules_beside
-
-    if place.path is None:
-        return place.url, {}
-    return place.name, {place.name: slim(place.read()), **modules_beside([place.path.parent])}
-
-
-def carried_pipeline(opened: Opened, file: Place) -> tuple[str, dict[str, bytes]]:
-    """The same of a pipeline's file and the notebooks that it names; all of them have to lie in its folder or below."""
-    from jupyter_kuberay.batch.incluster import modules_beside
-
-    folder = Path(opened.folder)
-    files = {file.name: file.read(), **modules_beside([folder])}
-    for step, notebook in opened.notebooks.items():
-        place = Place.of(notebook)
-        if place.path is None:
-            continue
-        if not place.path.is_relative_to(folder):
-            raise InvalidSpec(f"Step {step} runs {notebook}, which lies outside {folder}.", "Move it there, or give its URL.")
-        files[place.path.relative_to(folder).as_posix()] = slim(place.read())
-    return file.name, files
-
-
-def follow_run(face: Face, record: RunRecord) -> RunRecord:
-    """Show how far a run in the cluster is, until it has ended; it does not need anybody for that."""
-    from jupyter_kuberay.batch import Step, records
-
-    last, at = record, Step(0, 0, "")
-    with face.steps(Place.of(record.notebook).stem) as step:
-
-        def told(news: Mapping[str, Any]) -> None:
-            nonlocal last, at
-            if run := news.get("run"):
-                last = last.changed(**{**run, "state": RunState(run["state"]), "heartbeat": records.now()})
-                records.note(last)
-                now = Step(last.done, last.cells, last.cell)
-                if last.cells and now != at:
-                    at = now
-                    step(now)
-
-        said = _follow(face, record.job, told)
-    ended = _read_again(last) or last
-    if not ended.state.over:
-        ended = last.changed(state=RunState.FAILED, error=said[0], hint=said[1], ended=records.now())
-        with suppress(KubeRayError):
-            ended.place.write(records.as_json(ended))
-    records.note(ended)
-    return ended
-
-
-def follow_many(face: Face, job: str, output: Place) -> str:
-    """Show what a sweep or pipeline in the cluster says, until it has ended; its last summary."""
-    from jupyter_kuberay.batch import records
-
-    summary = ""
-
-    def told(news: Mapping[str, Any]) -> None:
-        nonlocal summary
-        if "summary" in news:
-            summary = str(news["summary"])
-            face.say(summary)
-        if news.get("failed"):
-            face.say(f"{news['failed']} The others go on.")
-
-    said = _follow(face, job, told)
-    for each in records.records_below(output.url):
-        records.note(each)
-    if said[0]:
-        raise Failed(said[0], said[1])
-    return summary
-
-
-def listed(folder: Place, group: str = "") -> Any:
-    """The runs whose records lie in a folder, as an answer."""
-    from jupyter_kuberay.batch.records import records_below
-    from jupyter_kuberay.faces.answers import Listing
-
-    return Listing("run", [each for each in records_below(folder.url) if not group or each.group == group])
-
-
-def _follow(face: Face, job: str, told: Callable[[Mapping[str, Any]], None]) -> tuple[str, str]:
-    """What went wrong with the job and what to do, both empty if nothing did."""
-    from jupyter_kuberay.batch.sent import SAID
-    from jupyter_kuberay.faces.jobs import printed, settled
-    from jupyter_kuberay.faces.view import brief
-
-    client, errors = face.client, ["", ""]
-
-    async def follow() -> Any:
-        async with aclosing(printed(client, job, follow=True)) as lines:  # type: ignore[type-var]
-            async for line in lines:
-                if not line.startswith(SAID):
-                    continue
-                with suppress(ValueError):
-                    news = json.loads(line.removeprefix(SAID))
-                    if "error" in news:
-                        errors[:] = [str(news["error"]), str(news["hint"])]
-                    told(news)
-        return await settled(client, job)
-
-    try:
-        status = run_sync(follow())
-    except KeyboardInterrupt:
-        how = f"See {face.program} runs; stop it: {face.program} stop {job}"
-        raise Interrupted(f"Interrupted. It goes on in the cluster as job {job!r}. {how}") from None
-    except NotFound:
-        return f"Job {job!r} was stopped and removed meanwhile.", "Run it anew."
-    if str(status.phase) == "Succeeded":
-        return "", ""
-    why = brief(status.cause.what if status.cause else status.message or f"it is {status.phase}")
-    return errors[0] or f"Job {job!r} failed: {why}", errors[1] or f"See its log: {face.program} job {job}"
-
-
-def _read_again(record: RunRecord) -> RunRecord | None:
-    with suppress(KubeRayError):
-        found = read_record(record.output)
-        return found if found is not None and found.id == record.id else None
-    return None
-
-
-def job_name(what: Place) -> str:
-    """Of the RayJob that runs it."""
-    return short_name(what.stem)
 
 
 class Borrowing:

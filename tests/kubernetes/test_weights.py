@@ -47,11 +47,11 @@ SECRET = {"AWS_ACCESS_KEY_ID": "known-to-the-secret", "AWS_SECRET_ACCESS_KEY": "
 
 @pytest.fixture
 def store(testbed: Testbed) -> Iterator[str]:
-    with s3.served() as address:
+    with s3.served() as server:
         s3.put("models")
         for number in (1, 2):
             s3.put(f"models/{number}/words.txt", f"weights {number}".encode())
-        yield address
+        yield server.address
 
 
 def test_weights_come_from_s3_with_a_secrets_credentials_and_a_missing_object_is_told(

@@ -1,6 +1,6 @@
 """The images that pods of tests run: Ray in the version of constraints.txt on the Python that runs this.
 
-`light` has what Ray and the project's code on a cluster need, and s3fs; `heavy` has besides
+`light` has what Ray and the project's code on a cluster need, notebooks included, and s3fs; `heavy` has besides
 what deploy/image brings: torch, transformers. An image is kept by its content.
 """
 
@@ -22,8 +22,9 @@ from .oci import Layer
 from .places import BUILT, CACHE, REPOSITORY, TestbedError
 
 FLAVOURS = ("light", "heavy")
-# Of the project's dependencies, those that its code on a cluster imports; the rest serves notebooks and command line.
-ON_CLUSTERS = ("ray", "jinja2", "fsspec")
+# Of the project's dependencies, those that its code on a cluster imports, the last three where notebooks run there;
+# the rest serves notebooks elsewhere and the command line.
+ON_CLUSTERS = ("ray", "jinja2", "fsspec", "ipykernel", "nbconvert", "papermill")
 STORES = "s3fs"
 IN_IMAGES = REPOSITORY / "deploy/image/requirements.txt"
 RECIPE = b"1"

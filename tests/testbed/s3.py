@@ -5,11 +5,13 @@ Not in the developers' environment: what it stands on excludes what the Kubernet
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from .build import digest, made
@@ -22,9 +24,26 @@ PORT = 5005
 ADDRESS = f"http://{HOST_ADDRESS}:{PORT}"
 
 
+@dataclass(frozen=True)
+class Server:
+    """It takes any credentials."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """It takes connections and answers none of them, as a store that is overloaded, or behind a broken line."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
 @contextmanager
-def served() -> Iterator[str]:
-    """The address of an empty server, for as long as the context lasts. It takes any credentials."""
+def served() -> Iterator[Server]:
+    """An empty server, for as long as the context lasts."""
     folder = BUILT / f"s3-{digest(MOTO.encode(), sys.version.encode())}"
     made(folder, _install)
     command = [str(folder / "bin/python"), "-m", "moto.server", "--host", HOST_ADDRESS, "--port", str(PORT)]
@@ -32,7 +51,7 @@ def served() -> Iterator[str]:
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL) as process:
         try:
             wait_for("The S3 server", lambda: urllib.request.urlopen(ADDRESS, timeout=5).status == 200, see=log)
-            yield ADDRESS
+            yield Server(ADDRESS, process)
         finally:
             process.terminate()
 

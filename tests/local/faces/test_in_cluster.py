@@ -1,0 +1,56 @@
+"""Sweeps and pipelines that run in the cluster, of which something fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import NAME, CommandLine, Said, Write
+
+pytestmark = pytest.mark.timeout(300)
+
+RECORD = "import jupyter_kuberay as jk"
+
+
+def test_a_sweep_in_the_cluster_tells_its_first_failure_at_once_and_shows_the_same_table_as_here(
+    alice: Said, kuberay: CommandLine, write: Write, tmp_path: Path
+) -> None:
+    notebook = write("tried", RECORD, "jk.record('half', 1 / (x - 1))", parameters="x = 0")
+    words = ("run", str(notebook), "--sweep", "x=0:3", "--out", str(tmp_path / "out"))
+    said = kuberay(*words, "--cluster", NAME, "--in-cluster")
+    assert said.code == 1, said.err
+    failed = "tried.ipynb failed in cell [4] at `jk.record('half', 1 / (x - 1))`: ZeroDivisionError: division by zero"
+    assert f"{failed}. The others go on." in said.err and "tried.ipynb: 2 of 3 succeeded, 1 failed" in said.err
+    assert [line.split()[:3] for line in said.out.splitlines()[1:4]] == [
+        ["0", "0", "Succeeded"],
+        ["1", "1", "Failed"],
+        ["2", "2", "Succeeded"],
+    ]
+    assert f"x=1: {failed}" in said.out and "Job" not in said.err
+    # What succeeded is not run again, here or there.
+    again = kuberay(*words, "--cluster", NAME, "--in-cluster", "--resume")
+    assert again.code == 1 and again.out.count("before") == 2
+
+
+def test_a_pipeline_in_the_cluster_says_which_step_failed_and_which_was_kept_back(
+    alice: Said, kuberay: CommandLine, write: Write, tmp_path: Path
+) -> None:
+    write("first", RECORD, "jk.record('a', 1 / x)", parameters="x = 1")
+    write("second", RECORD, "jk.record('b', a + 1)", parameters="a = 0")
+    (tmp_path / "pipeline.yaml").write_text(
+        "name: two\nparameters: {x: 0}\noutput: out\nsteps:\n"
+        "  one: {notebook: first.ipynb, parameters: {x: '${x}'}, outputs: [a]}\n"
+        "  two: {notebook: second.ipynb, parameters: {a: '${one.a}'}, outputs: [b]}\n"
+    )
+    words = ("pipeline", str(tmp_path), "--cluster", NAME, "--in-cluster")
+    said = kuberay(*words)
+    assert said.code == 1, said.err
+    assert "two: 1 failed, 1 skipped" in said.err and str(tmp_path / "out" / "report.html") in said.err
+    assert "one: first.ipynb failed in cell [4] at `jk.record('a', 1 / x)`: ZeroDivisionError" in said.out
+    assert "two: It was skipped: one, which it needs, failed." in said.out
+    mended = kuberay(*words, "-p", "x", "2")
+    assert mended.code == 0, mended.err
+    assert "b = 1.5" in mended.out and "two: 2 succeeded" in mended.err
+    called = kuberay("runs", str(tmp_path / "out"), "-o", "json").json
+    assert {run["notebook"] for run in called} == {str(tmp_path / "first.ipynb"), str(tmp_path / "second.ipynb")}
