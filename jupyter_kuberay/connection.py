@@ -24,9 +24,9 @@ from typing import Any
 
 from jupyter_kuberay import grammar
 from jupyter_kuberay.errors import Failed, Unreachable, VersionMismatch
-from jupyter_kuberay.interrupts import cancel_what_is_awaited
 from jupyter_kuberay.observation import Endpoint
 from jupyter_kuberay.preflight import Answer, Versions, knock, token_metadata
+from jupyter_kuberay.waiting import cancel_what_is_awaited, tell_a_loss
 
 CONNECT_TRIES = 3
 NAMESPACE = "default"  # one for all sessions, so that a named actor is found again
@@ -177,6 +177,7 @@ class Connection:
         self._worker = client.get_context().client_worker
         ray.is_initialized()  # Asks the head once; from now on this is answered here.
         cancel_what_is_awaited(self._worker)
+        tell_a_loss(self._worker, lambda: None if self._closing or self.alive else lost(self.cluster))
 
     # -- ending
 

@@ -27,7 +27,6 @@ ROOMS = (
         "errors",
         "grammar",
         "inside",
-        "interrupts",
         "loop",
         "modules",
         "observation",

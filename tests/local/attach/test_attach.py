@@ -228,7 +228,8 @@ def test_a_lost_head_fails_calls_at_once_and_never_starts_a_ray_here_until_attac
     client_server(attachment).kill()
     try:
         with told_soon():
-            waiting.error()  # A call that waited for the cluster ends too, and not after Ray's 31 s.
+            # A call that waited for the cluster ends too, and not after Ray's 31 s.
+            assert str(waiting.error()).startswith("The connection to cluster 'attached' is lost.")
             while attachment.alive:
                 time.sleep(0.01)
         for call in (answer.remote, keeper.answer.remote, Keeper.remote, partial(ray.put, 1), partial(ray.get, pending), ray.nodes):

@@ -1,12 +1,16 @@
-"""Sweeps and pipelines that run in the cluster, of which something fails."""
+"""What runs in a cluster, or on one, and fails: a point, a step, the head."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from .conftest import NAME, CommandLine, Said, Write
+from jupyter_kuberay.backends.local.processes import marked
+
+from .conftest import NAME, CommandLine, Said, Write, printed
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -54,3 +58,26 @@ def test_a_pipeline_in_the_cluster_says_which_step_failed_and_which_was_kept_bac
     assert "b = 1.5" in mended.out and "two: 2 succeeded" in mended.err
     called = kuberay("runs", str(tmp_path / "out"), "-o", "json").json
     assert {run["notebook"] for run in called} == {str(tmp_path / "first.ipynb"), str(tmp_path / "second.ipynb")}
+
+
+def test_a_head_that_is_killed_in_the_middle_of_a_cell_ends_the_run_with_a_sentence_and_what_ran(
+    kuberay: CommandLine, write: Write, tmp_path: Path
+) -> None:
+    assert kuberay("up", "doomed", "--workers", "0").code == 0
+    waits = "import ray, time\nprint('begun', flush=True)\nray.get(ray.remote(lambda: time.sleep(600)).remote())"
+    notebook, out = write("waits", "print('kept')", waits), tmp_path / "out.ipynb"
+    with kuberay.start("run", str(notebook), "--cluster", "doomed", "--out", str(out)) as process:
+        deadline = time.monotonic() + 120
+        while "begun\n" not in (printed(out) if out.exists() else ()):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.1)
+        (head,) = [each for each in map(psutil.Process, marked(kuberay.uid("doomed"))) if each.name() == "gcs_server"]
+        head.kill()
+        killed = time.monotonic()
+        _, err = process.communicate()
+    assert process.returncode == 1 and time.monotonic() - killed < 60
+    last = err.strip().splitlines()
+    assert any("waits.ipynb failed in cell [2]" in line and "doomed" in line and "lost" in line for line in last), err
+    assert "Traceback" not in err
+    assert printed(out)[0] == "kept\n"
+    kuberay("down", "doomed", "--yes")
