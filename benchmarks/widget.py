@@ -29,6 +29,7 @@ from jupyter_kuberay.observation import ChangeType, Kind
 from jupyter_kuberay.spec import ClusterSpec, WorkerGroup
 
 CLUSTERS, CHANGES, GOAL_MS, GOAL_HOLD_MS, WAITS_S = 100, 60, 250, 20, 60
+SHOWN = 5  # panels beside the first
 
 LISTEN = """
 import asyncio, time
@@ -157,17 +158,24 @@ def main() -> int:
                 want(backend, number, 2)
                 time.sleep(0.02)
             without = json.loads(kernel.run(LONGEST))
-            first, second = float(kernel.run(PANEL)), float(kernel.run(PANEL))
-            by_hand = float(kernel.run(CARDS))
+            first, *others = [float(kernel.run(PANEL)) for _ in range(1 + SHOWN)]
+            second = statistics.median(others)
+            # First alone: what watches the bare way wants a processor, too.
+            holds = []
+            for workers in (3, 4, 5):
+                kernel.run("held.clear()")
+                for number in range(CHANGES):
+                    kernel.change(want(backend, number, workers), workers)
+                holds.append(json.loads(kernel.run(LONGEST)))
+            held = sorted(holds)[1]
             bare = Bare(backend)
-            kernel.run("held.clear()")
             late, theirs = [], []
             for number in range(CHANGES):
                 began = time.perf_counter()
-                name = want(backend, number, 3)
-                late.append(kernel.change(name, 3) - began)
-                theirs.append(bare.change(name, 3) - began)
-            held = json.loads(kernel.run(LONGEST))
+                name = want(backend, number, 6)
+                late.append(kernel.change(name, 6) - began)
+                theirs.append(bare.change(name, 6) - began)
+            by_hand = float(kernel.run(CARDS))  # last: its 700 widgets stay, and every collection of garbage walks through them
         finally:
             kernel.close()
     p95, ratio = percentile(late, 95) * 1000, statistics.median(one / other for one, other in zip(late, theirs, strict=True))
@@ -181,11 +189,11 @@ def main() -> int:
             detail=detail,
         ),
         report(
-            f"the longest hold of the kernel's loop while {CLUSTERS} clusters are shown twice and change",
+            f"the longest hold of the kernel's loop while {CLUSTERS} clusters are shown {SHOWN + 1} times and change",
             f"{held[-1] * 1000:.1f} ms",
             goal=f"at most {GOAL_HOLD_MS} ms",
             met=held[-1] * 1000 <= GOAL_HOLD_MS,
-            detail=f"then {held[-2] * 1000:.1f} ms; with the same changes and no widget {without[-1] * 1000:.1f} ms",
+            detail=f"the median of three rounds of {CHANGES}; then {held[-2] * 1000:.1f} ms; with the same changes and no widget {without[-1] * 1000:.1f} ms",
         ),
         report(
             f"the cell that shows {CLUSTERS} clusters",

@@ -108,7 +108,11 @@ class _without_trailing_blanks:
 
 def html(answer: Any) -> str:
     """As a table for a notebook; whatever is in it is text, not markup."""
-    shown = view(answer)
+    return markup(view(answer))
+
+
+def markup(shown: View) -> str:
+    """The same of what is already a view."""
     rows = "".join(f"<tr>{''.join(_cell(cell, bool(shown.columns)) for cell in row)}</tr>" for row in shown.rows)
     head = f"<thead><tr>{''.join(f'<th>{column.capitalize()}</th>' for column in shown.columns)}</tr></thead>" if shown.columns else ""
     table = f"<table>{head}<tbody>{rows}</tbody></table>" if shown.rows else ""

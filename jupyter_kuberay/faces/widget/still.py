@@ -8,7 +8,7 @@ from typing import Any
 
 from jupyter_kuberay.batch.records import RunRecord
 from jupyter_kuberay.faces.answers import Listing
-from jupyter_kuberay.faces.render import html
+from jupyter_kuberay.faces.render import markup
 from jupyter_kuberay.faces.view import View, Words, view
 from jupyter_kuberay.faces.widget.told import ALL, Scope, Told
 from jupyter_kuberay.status import ClusterStatus, ServiceStatus
@@ -18,9 +18,9 @@ def still(told: Told, scope: Scope, now: datetime) -> tuple[str, str]:
     """``told`` within ``scope`` as HTML and as text, with the time at which it was so."""
     parts = [part for part in (_clusters(told, scope), _services(told, scope), _runs(told, scope)) if part is not None]
     when = f"As it was on {now:%Y-%m-%d at %H:%M} UTC."
-    markup = "".join(html(part) for part in parts)
-    text = "\n\n".join([*(_text(view(part, now)) for part in parts), when])
-    return f'<div class="jk-still">{markup}<p style="color:#777">{escape(when)} Run the cell to see how it is now.</p></div>', text
+    views = [view(part, now) for part in parts]
+    tables, text = "".join(map(markup, views)), "\n\n".join([*map(_text, views), when])
+    return f'<div class="jk-still">{tables}<p style="color:#777">{escape(when)} Run the cell to see how it is now.</p></div>', text
 
 
 def _text(shown: View) -> str:

@@ -63,7 +63,9 @@ class World:
                 async with asyncio.timeout(_RUNS_S):
                     await known.wait()
         try:
-            await self._look()
+            # Where somebody looks already, all that there is has been told.
+            if len(self._open) == 1 or not self.told["synced"] or self.told["problem"]:
+                await self._look()
         except BaseException:
             await self.leave(view)
             raise
