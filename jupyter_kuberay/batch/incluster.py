@@ -32,7 +32,7 @@ ROOMS = (
         "observation",
         "packages",
     ),
-    *("preflight", "provision", "recording", "remote", "run"),
+    *("preflight", "provision", "recording", "remote", "run", "waiting"),
     *("backends/__init__", "backends/base", "backends/local/__init__", "backends/local/files", "backends/local/leases"),
     # papermill loads the engine that it finds declared where this package is installed.
     *("backends/local/processes", "batch/*", "faces/__init__", "faces/engine", "lifecycle/*"),
