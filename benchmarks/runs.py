@@ -31,9 +31,10 @@ CLUSTER = "bench"
 CELLS, ROUNDS = 200, 5
 WORK_S, JOBS = 40, 3
 ATTACH = "__import__('jupyter_kuberay').connect('bench').attach()"
+# Each takes some 2 s of a processor to start: of more than twice as many as there are processors, that alone would be measured.
 SWEEPS = (
-    ("2 that compute", 2, "import time; end = time.process_time() + 20\nwhile time.process_time() < end: pass"),
-    ("8 that wait", 8, "import time; time.sleep(30)"),
+    ("2 that compute for 30 s", 2, "import time; end = time.process_time() + 30\nwhile time.process_time() < end: pass"),
+    ("4 that wait for 40 s", 4, "import time; time.sleep(40)"),
 )
 DRIVER = f"""
 import time
@@ -184,7 +185,7 @@ def submitted(address: str, token: str, code: str, folder: Path) -> str:
 
 def endpoint() -> tuple[str, str]:
     """Of the cluster's dashboard: address and token."""
-    from jupyter_kuberay.client import DASHBOARD_PORT
+    from jupyter_kuberay.backends.base import DASHBOARD_PORT
 
     async def ask() -> tuple[str, str]:
         async with default_client().reach(CLUSTER, DASHBOARD_PORT) as found:

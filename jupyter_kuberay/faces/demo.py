@@ -16,9 +16,9 @@ from typing import Any
 
 from jupyter_kuberay.batch import Place, Run, RunRequest, parameters_of
 from jupyter_kuberay.errors import Failed, InvalidSpec, KubeRayError, NotFound, Refused
-from jupyter_kuberay.faces.commands import bring_up, wanted
+from jupyter_kuberay.faces.commands import wanted
 from jupyter_kuberay.faces.face import Face, Interrupted
-from jupyter_kuberay.faces.runs import end, kernel_environment, prepared, run_on, short_name
+from jupyter_kuberay.faces.runs import borrowed, end, kernel_environment, prepared, run_on, short_name
 from jupyter_kuberay.loop import run_sync
 from jupyter_kuberay.observation import Kind
 from jupyter_kuberay.service import Service
@@ -76,8 +76,8 @@ class Demo:
         self._keep = keep
         self._folder = folder or notebooks_folder()
         self._notebooks = notebooks
-        self.name = short_name("demo")
-        self.run_dir = Path(run_dir or Path("runs") / f"{time.strftime('%Y-%m-%d')}-{self.name}").resolve()
+        self.service = short_name("demo")
+        self.run_dir = Path(run_dir or Path("runs") / f"{time.strftime('%Y-%m-%d')}-{self.service}").resolve()
 
     def show(self) -> None:
         """Run it all, and say what came of it.
@@ -91,14 +91,14 @@ class Demo:
         self._check()
         where = "on this machine" if self._face.client.backend.name == "local" else "on Kubernetes"
         self._face.say(f"From nothing to a served model {where}. Everything of this run: {_short(self.run_dir)}\n")
-        with self._cleaned_up():
-            started = time.monotonic()
-            bring_up(self._face, wanted(self._face.client, self.name, self._profile), UP_SECONDS)
-            self._face.say(f"✓ cluster {self.name} is ready ({time.monotonic() - started:.1f} s)")
-            for notebook in self._notebooks:
-                self._run(notebook)
-            self._tell()
-        self._last_words(time.monotonic() - began)
+        started = time.monotonic()
+        with borrowed(self._face, "demo", self._keep, lambda name: wanted(self._face.client, name, self._profile), UP_SECONDS) as cluster:
+            self._face.say(f"✓ cluster {cluster} is ready ({time.monotonic() - started:.1f} s)")
+            with self._unpublished():
+                for notebook in self._notebooks:
+                    self._run(notebook, cluster)
+                self._tell()
+        self._last_words(cluster, time.monotonic() - began)
 
     def _check(self) -> None:
         """Everything that can be wrong before anything is started."""
@@ -112,16 +112,16 @@ class Demo:
 
     # --- what runs -------------------------------------------------------
 
-    def _run(self, notebook: str) -> None:
+    def _run(self, notebook: str, cluster: str) -> None:
         source = self._folder / f"{notebook}.ipynb"
         target = self.run_dir / "notebooks" / source.name
-        offered = {"run_dir": str(self.run_dir), "service": self.name, "profile": self._profile}
+        offered = {"run_dir": str(self.run_dir), "service": self.service, "profile": self._profile}
         if self._model:
             offered["base"] = self._model
         known = parameters_of(source)
         parameters = {key: value for key, value in offered.items() if key in known and value}
         request = RunRequest(
-            Place.of(source), Place.of(target), parameters, self.name, kernel_environment(self._face), folder=self._folder, attach=False
+            Place.of(source), Place.of(target), parameters, cluster, kernel_environment(self._face), folder=self._folder, attach=False
         )
         with prepared(Run(request)) as run:
             run_on(self._face, run, at_once=True)
@@ -130,7 +130,7 @@ class Demo:
         face, evaluation = self._face, _read(self.run_dir / "evaluation.json")
         summaries = self.run_dir / "evaluation" / "summaries.parquet"
         report = _a_report(summaries) if summaries.is_file() else {}
-        with Service(self.name, face.client).reach() as url:
+        with Service(self.service, face.client).reach() as url:
             if report:
                 face.line("\nA held-out report, which the model has not seen:")
                 self._ask(url, str(report["document"]), wanted=str(report["summary"]))
@@ -153,46 +153,44 @@ class Demo:
     # --- what is left ----------------------------------------------------
 
     @contextmanager
-    def _cleaned_up(self) -> Iterator[None]:
+    def _unpublished(self) -> Iterator[None]:
+        """Take the service down in the end, unless it is to be kept."""
         try:
             yield
         except KeyboardInterrupt as interrupt:
             said = interrupt.message if isinstance(interrupt, Interrupted) else "Interrupted."
-            raise Interrupted("\n".join([said, *self._end(keep=False)])) from None
+            raise Interrupted(f"{said} {self._end(keep=False)}".rstrip()) from None
         except BaseException:
-            for sentence in self._end(keep=self._keep):
-                self._face.say(sentence)
+            if said := self._end(keep=self._keep):
+                self._face.say(said)
             raise
         else:
             if not self._keep:
                 self._end(keep=False)
 
-    def _end(self, *, keep: bool) -> list[str]:
-        """Take service and cluster down, if they are there and not to be kept; tells what became of them."""
-        face, said = self._face, []
-        for kind in (Kind.SERVICE, Kind.CLUSTER):
-            try:
-                run_sync(face.client.backend.get(kind, self.name))
-            except NotFound:
-                continue
-            except (KubeRayError, KeyboardInterrupt):
-                pass  # it is tried nevertheless
-            said.append(end(face, self.name, kind, keep))
-        return said
+    def _end(self, *, keep: bool) -> str:
+        """Take the service down, if it is there and not to be kept; tells what became of it."""
+        try:
+            run_sync(self._face.client.backend.get(Kind.SERVICE, self.service))
+        except NotFound:
+            return ""
+        except (KubeRayError, KeyboardInterrupt):
+            pass  # it is tried nevertheless
+        return end(self._face, self.service, Kind.SERVICE, keep)
 
-    def _last_words(self, seconds: float) -> None:
+    def _last_words(self, cluster: str, seconds: float) -> None:
         face, run_dir = self._face, _short(self.run_dir)
         face.line(f"\nNotebooks with their outputs: {run_dir}/notebooks")
         if (self.run_dir / "model").is_dir():
             face.line(f"Model:                        {run_dir}/model")
         if self._keep:
             face.line(
-                f"\nCluster and service {self.name} go on. To continue:\n"
-                f"    jupyter kuberay attach {self.name}\n"
-                f"    jupyter kuberay services {self.name}\n"
+                f"\nCluster {cluster} and service {self.service} go on. To continue:\n"
+                f"    jupyter kuberay attach {cluster}\n"
+                f"    jupyter kuberay services {self.service}\n"
                 f"To end them:\n"
-                f"    jupyter kuberay unpublish --yes {self.name}\n"
-                f"    jupyter kuberay down --yes {self.name}"
+                f"    jupyter kuberay unpublish --yes {self.service}\n"
+                f"    jupyter kuberay down --yes {cluster}"
             )
         else:
             face.line("Service and cluster were taken down again. With --keep they go on.")
