@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -17,6 +19,7 @@ from jupyter_kuberay.errors import InvalidSpec
 
 MIME = "application/vnd.jupyter-kuberay.value+json"
 _LONGEST = 100_000  # characters of JSON
+_LONGEST_IN_MLFLOW = 500  # of a parameter, which its tables show; old servers refuse longer ones
 
 
 def record(name: str, value: Any) -> None:
@@ -25,7 +28,8 @@ def record(name: str, value: Any) -> None:
     It becomes an output of the cell, so it stays with the notebook; a batch run, a sweep's
     table and a pipeline take it from there. Outside a notebook nothing is shown.
     With MLflow set up (an active run, or ``MLFLOW_TRACKING_URI``), numbers become its
-    metrics and everything else its parameters.
+    metrics and everything else its parameters; a batch run's own parameters are there, too. What MLflow
+    does not take is a warning.
 
     Parameters
     ----------
@@ -84,19 +88,50 @@ def _show(name: str, value: Any) -> None:
     display({MIME: {name: value}, "text/plain": text if len(text) < 200 else f"{text[:200]}…"}, raw=True)  # type: ignore[no-untyped-call]
 
 
+def begin(name: str, parameters: Mapping[str, Any]) -> None:
+    """Before the first cell of a run: where MLflow is set up, begin a run of it with these parameters, unless one goes on."""
+
+    def act(mlflow: Any) -> None:
+        if mlflow.active_run() is None:
+            mlflow.start_run(run_name=name)
+        mlflow.log_params({key: shortened(value) for key, value in parameters.items()})
+
+    _with_mlflow(act, "The run's parameters are")
+
+
 def _to_mlflow(name: str, value: Any) -> None:
-    mlflow = _mlflow()
-    if mlflow is None:
-        return
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        mlflow.log_metric(name, value)
-    else:
-        mlflow.log_param(name, value)
+    def act(mlflow: Any) -> None:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            mlflow.log_metric(name, value)
+        else:
+            mlflow.log_param(name, shortened(value))
+
+    _with_mlflow(act, f"{name!r} is recorded, and")
+
+
+MLFLOW_VARIABLE = "MLFLOW_TRACKING_URI"  # MLflow's own: where it keeps what it is told
+
+
+def _with_mlflow(act: Callable[[Any], None], what: str) -> None:
+    """A tracking server that is away, or refuses, ends no notebook."""
+    try:
+        mlflow = _mlflow()
+        if mlflow is not None:
+            act(mlflow)
+    except Exception as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        warnings.warn(f"{what} not in MLflow: {said[0]}", stacklevel=4)
+
+
+def shortened(value: Any) -> str:
+    """As text, of a length that every MLflow takes."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_IN_MLFLOW else f"{text[: _LONGEST_IN_MLFLOW - 1]}…"
 
 
 def _mlflow() -> Any:
     """MLflow where it is set up: by an active run, or a tracking server; None elsewhere."""
-    if os.environ.get("MLFLOW_TRACKING_URI"):
+    if os.environ.get(MLFLOW_VARIABLE):
         with suppress(ImportError):
             return import_module("mlflow")
     loaded: Any = sys.modules.get("mlflow")

@@ -62,7 +62,7 @@ class Execution:
     folder
         Where the kernel works.
     first
-        An expression that is evaluated before the first cell, and is no part of the notebook.
+        Code that runs before the first cell, and is no part of the notebook.
     cell_timeout
         Seconds after which a cell that still runs ends the run.
     """
@@ -127,7 +127,7 @@ class Execution:
         Raises
         ------
         Failed
-            The expression before the first cell raised.
+            The code before the first cell raised.
         nbclient.exceptions.DeadKernelError, RuntimeError
             The kernel died, or did not start.
         """
@@ -194,8 +194,8 @@ class Execution:
         self.overdue = True
         self.abort()
 
-    async def _evaluate(self, expression: str) -> None:
-        reply = await self._client.async_wait_for_reply(self._client.kc.execute(expression, silent=True, store_history=False))
+    async def _evaluate(self, code: str) -> None:
+        reply = await self._client.async_wait_for_reply(self._client.kc.execute(code, silent=True, store_history=False))
         content = (reply or {}).get("content", {})
         if content.get("status") == "error":
             raise Failed(str(content.get("evalue") or content.get("ename")), "Nothing of the notebook ran.")

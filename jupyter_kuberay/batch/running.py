@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import platform
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from jupyter_kuberay.backends.local.leases import Lease, hold
 from jupyter_kuberay.backends.local.processes import Birth
 from jupyter_kuberay.batch import records
+from jupyter_kuberay.batch.ending import how_it_ended, why_it_failed
 from jupyter_kuberay.batch.notebook import CLUSTER_VARIABLE, Step, parameters_in, read_notebook, source_sha256
 from jupyter_kuberay.batch.parameters import checked
 from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.batch.records import RunRecord, RunState
 from jupyter_kuberay.errors import Conflict, KubeRayError
 from jupyter_kuberay.loop import run_sync
+from jupyter_kuberay.recording import MLFLOW_VARIABLE, shortened
 
 if TYPE_CHECKING:
     from jupyter_kuberay.batch.execution import Execution
@@ -181,13 +182,14 @@ class Run:
         saving = Saving(request.output, lambda: _text(notebook), lambda: self.record.changed(heartbeat=records.now()))
         told = Told(changed=saving.changed, step=self._step, recorded=self._recorded)
         cluster = {CLUSTER_VARIABLE: self.record.cluster} if self.record.cluster else {}
+        environment = {**os.environ, **request.environment, **cluster}
         execution = self._execution = Execution(
             notebook,
             request.output,
             told,
-            environment={**os.environ, **request.environment, **cluster},
+            environment=environment,
             folder=request.folder or (request.source.path.parent if request.source.path else Path.cwd()),
-            first=ATTACH if request.attach and self.record.cluster else "",
+            first=self._first(environment),
             cell_timeout=request.cell_timeout,
         )
         self._change(state=RunState.RUNNING)
@@ -197,9 +199,9 @@ class Run:
             else:
                 await saving.begin()
                 await execution.run()
-            ending = _ending(execution, request)
+            ending = how_it_ended(execution, request.source, request.output, request.cell_timeout)
         except Exception as error:
-            ending = _failure(execution, request, error)
+            ending = why_it_failed(request.source, request.output, error)
         except asyncio.CancelledError:
             self._change(state=RunState.INTERRUPTED, error="Interrupted.", ended=records.now(), cell="")
             with suppress(KubeRayError):
@@ -215,6 +217,14 @@ class Run:
         finally:
             self._let_go()
         return self.record
+
+    def _first(self, environment: Mapping[str, str]) -> str:
+        """What the kernel does before the first cell."""
+        first = [ATTACH] if self.request.attach and self.record.cluster else []
+        if environment.get(MLFLOW_VARIABLE):
+            parameters = {name: shortened(value) for name, value in self.record.parameters.items()}
+            first.append(f"__import__('jupyter_kuberay.recording').recording.begin({self.request.output.stem!r}, {parameters!r})")
+        return "\n".join(first)
 
     def stop(self) -> int:
         """Called once: end after the cell that runs. Again: interrupt that. How often it was called; on the loop."""
@@ -279,55 +289,6 @@ def run_now(run: Run, interrupted: Callable[[int], None] | None = None) -> RunRe
             interrupted(count)
 
     return run_sync(run.go(), on_interrupt)
-
-
-# --- how it ended --------------------------------------------------------
-
-
-def _ending(execution: Execution, request: RunRequest) -> dict[str, Any]:
-    hint = f"Everything up to there is in {request.output}."
-    if execution.overdue:
-        cell, limit = execution.done + 1, f"{request.cell_timeout:g} s"
-        error = f"{request.source.name} failed: code cell {cell} took longer than {limit}."
-        return {"state": RunState.FAILED, "error": error, "hint": f"{hint} Give it more time, or make it shorter."}
-    if execution.stopped:
-        error = f"Interrupted after {execution.done} of {len(execution.code)} cells."
-        return {"state": RunState.INTERRUPTED, "error": error, "hint": hint}
-    from papermill.exceptions import PapermillExecutionError
-    from papermill.execute import raise_for_execution_errors
-
-    try:
-        raise_for_execution_errors(execution.notebook, None)
-    except PapermillExecutionError as error:
-        line = _line(error.traceback)
-        what = _plain(f"{error.ename}: {error.evalue}").strip(": ").split("\n")[0]
-        where = f"in cell [{error.exec_count}]" + (f" at `{line}`" if line else "")
-        return {"state": RunState.FAILED, "error": f"{request.source.name} failed {where}: {what}", "hint": hint}
-    return {"state": RunState.SUCCEEDED}
-
-
-def _failure(execution: Execution, request: RunRequest, error: Exception) -> dict[str, Any]:
-    hint = f"Everything up to there is in {request.output}."
-    if isinstance(error, KubeRayError):
-        what, hint = error.message, f"{error.hint}".strip() or hint
-    elif type(error).__name__ == "DeadKernelError":
-        what, hint = "its kernel died.", f"Often the memory was not enough. {hint}"
-    else:
-        what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
-    return {"state": RunState.FAILED, "error": f"{request.source.name} failed: {what}", "hint": hint}
-
-
-def _plain(text: str) -> str:
-    """Without a terminal's colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def _line(traceback: Any) -> str:
-    """The cell's own line that raised, from IPython's traceback."""
-    text = _plain("\n".join(traceback or ()))
-    in_cell = text.split("Cell In", 1)[-1]
-    found = re.search(r"^-+> *\d+ (.*)$", in_cell, re.MULTILINE)
-    return found.group(1).strip() if found else ""
 
 
 # --- the notebook --------------------------------------------------------

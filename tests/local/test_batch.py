@@ -87,6 +87,21 @@ def test_a_run_tells_each_cell_keeps_what_is_recorded_and_leaves_a_record_beside
     assert [cell.metadata.papermill["status"] for cell in bench.output().cells] == ["completed"] * 4
 
 
+def test_what_is_recorded_is_in_mlflow_with_the_runs_parameters_where_that_is_set_up(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    source = bench.notebook("import jupyter_kuberay as jk\njk.record('loss', 0.5)\njk.record('who', 'me')", parameters="x = 1")
+    where = bench.folder / "mlruns"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", where.as_uri())
+    refused = bench.run(bench.request(source, x=2))  # which MLflow does not keep in a folder any more, unless it is told to
+    assert refused.state is RunState.SUCCEEDED and refused.values == {"loss": 0.5, "who": "me"}
+    assert "'loss' is recorded, and not in MLflow: " in bench.printed() and not where.exists()
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    assert bench.run(bench.request(source, x=3)).state is RunState.SUCCEEDED
+    (run,) = [path.parent for path in where.glob("*/*/params")]
+    assert (run / "metrics/loss").read_text().split()[1] == "0.5"
+    assert {path.name: path.read_text() for path in (run / "params").iterdir()} == {"x": "3", "who": "me"}
+    assert "run_name: out\n" in (run / "meta.yaml").read_text()
+
+
 VALUES = ['"', "'''", "a\\nb", "a\nb", "ü…\U0001f600", "\\", "{x}", "x" * 1_000_000, ["a'b", {"k": 'v"'}], 1e300, -0.0, True, None]
 
 
