@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.batch.records import RunRecord, RunState, records_below
 from jupyter_kuberay.batch.running import Run, RunRequest
-from jupyter_kuberay.batch.sent import NEEDED, REQUEST, SAID, Sent
+from jupyter_kuberay.batch.sent import REQUEST, SAID, Sent
 from jupyter_kuberay.cluster import INSIDE_VARIABLE, connect
 from jupyter_kuberay.errors import Failed, KubeRayError
 from jupyter_kuberay.loop import run_sync
@@ -34,7 +34,7 @@ def main() -> int:
     sent = Sent.read(Path(REQUEST).read_text())
     os.environ[INSIDE_VARIABLE] = sent.cluster or os.environ.get(_CLUSTER) or sent.job
     try:
-        lacking = [name for name in NEEDED if find_spec(name) is None]
+        lacking = [name for name in sent.needs if find_spec(name) is None]
         if lacking:
             raise Failed(
                 f"The cluster lacks {', '.join(lacking)}, which running notebooks needs.",

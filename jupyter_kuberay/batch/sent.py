@@ -9,7 +9,7 @@ from typing import Any
 
 REQUEST = "request.json"
 SAID = "jupyter-kuberay "  # begins the lines of a job's log that tell how far it is
-NEEDED = ("papermill", "ipykernel", "nbformat")  # what the cluster must have besides Ray
+_NEEDED = ("papermill", "ipykernel", "nbformat")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Sent:
     cell_timeout: float | None = None
     force: bool | Sequence[str] = False
     resume: bool = False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the cluster must have besides Ray."""
+        return (*_NEEDED, "nbconvert") if self.kind == "pipeline" else _NEEDED  # its report
 
     def json(self) -> dict[str, Any]:
         return asdict(self)
