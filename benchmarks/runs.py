@@ -33,8 +33,8 @@ WORK_S, JOBS = 40, 3
 ATTACH = "__import__('jupyter_kuberay').connect('bench').attach()"
 # Each takes some 2 s of a processor to start: of more than twice as many as there are processors, that alone would be measured.
 SWEEPS = (
-    ("2 that compute for 30 s", 2, "import time; end = time.process_time() + 30\nwhile time.process_time() < end: pass"),
-    ("4 that wait for 40 s", 4, "import time; time.sleep(40)"),
+    ("2 that compute for 60 s", 2, "import time; end = time.process_time() + 60\nwhile time.process_time() < end: pass"),
+    ("4 that wait for 60 s", 4, "import time; time.sleep(60)"),
 )
 DRIVER = f"""
 import time

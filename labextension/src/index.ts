@@ -224,8 +224,10 @@ function actionsOf(context: IContext): IActions & IRunActions {
     copy: copied(trans),
     forgetRun: id =>
       void trying(context, trans.__('The run stays in the list'), () => model.forgetRun(id)),
-    forgetRuns: group =>
-      void trying(context, trans.__('%1 stays in the list', group), () => model.forgetRuns(group))
+    forgetRuns: (group, folder) =>
+      void trying(context, trans.__('%1 stays in the list', group), () =>
+        model.forgetRuns(group, folder)
+      )
   };
 }
 

@@ -97,8 +97,8 @@ export abstract class Requests {
     await this.rest.json('DELETE', ['runs', id]);
   }
 
-  async forgetRuns(group: string): Promise<void> {
-    await this.rest.json('DELETE', ['runs'], undefined, { query: { group } });
+  async forgetRuns(group: string, folder: string): Promise<void> {
+    await this.rest.json('DELETE', ['runs'], undefined, { query: { group, folder } });
   }
 
   private async _cluster(path: readonly string[], body?: unknown): Promise<ICluster> {

@@ -35,6 +35,8 @@ export interface IRow {
   readonly key: string;
   /** '' for a run alone. */
   readonly group: string;
+  /** Where all its outputs lie: another sweep may have the same name elsewhere. */
+  readonly folder: string;
   /** The newest first. */
   readonly runs: readonly IRun[];
 }
@@ -47,11 +49,16 @@ export interface IRow {
 export function rows(runs: Iterable<IRun>): readonly IRow[] {
   const found = new Map<string, { row: IRow; runs: IRun[]; outputs: Set<string> }>();
   for (const run of runs) {
-    const key = run.group ? `group/${run.group}` : `run/${run.id}`;
+    const folder = folderOf(run.output);
+    const key = run.group ? `group/${folder}/${run.group}` : `run/${run.id}`;
     let at = found.get(key);
     if (!at) {
       const members: IRun[] = [];
-      at = { row: { key, group: run.group, runs: members }, runs: members, outputs: new Set() };
+      at = {
+        row: { key, group: run.group, folder, runs: members },
+        runs: members,
+        outputs: new Set()
+      };
       found.set(key, at);
     }
     if (!at.outputs.has(run.output)) {
@@ -128,6 +135,11 @@ export function runWord(state: RunState, trans: TranslationBundle): string {
 /** The last part of a path or URL. */
 export function fileName(place: string): string {
   return place.slice(place.lastIndexOf('/') + 1) || place;
+}
+
+/** What comes before the last part. */
+export function folderOf(place: string): string {
+  return place.slice(0, Math.max(0, place.lastIndexOf('/')));
 }
 
 /** Such as "lr=1e-4 · seed=2". */

@@ -318,8 +318,8 @@ export interface IModel {
 
   /** Take a run out of the list; its files stay. */
   forgetRun(id: string): Promise<void>;
-  /** The same of all of a sweep or pipeline that have ended. */
-  forgetRuns(group: string): Promise<void>;
+  /** The same of all of a sweep or pipeline that have ended: by its name and the folder of its outputs. */
+  forgetRuns(group: string, folder: string): Promise<void>;
 }
 
 export const IModel = new Token<IModel>(

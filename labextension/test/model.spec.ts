@@ -44,8 +44,8 @@ class Server implements IRest {
     _body?: unknown,
     options?: { readonly query?: Readonly<Record<string, string>> }
   ): Promise<T> {
-    const query = Object.entries(options?.query ?? {}).map(([name, value]) => `?${name}=${value}`);
-    this.asked.push(`${method} ${path.join('/')}${query.join('')}`);
+    const query = Object.entries(options?.query ?? {}).map(([name, value]) => `${name}=${value}`);
+    this.asked.push(`${method} ${path.join('/')}${query.length ? '?' : ''}${query.join('&')}`);
     return this.answer() as T;
   }
 
@@ -325,8 +325,11 @@ test('runs stay while nobody looks at them', async () => {
   expect(ran()).toEqual(['1 0']);
 });
 
-test('a sweep is taken out of the list by its name', async () => {
-  await model.forgetRuns('a sweep & more');
+test('a sweep is taken out of the list by its name and place', async () => {
+  await model.forgetRuns('a sweep & more', 's3://a/b');
   await model.forgetRun('1');
-  expect(server.asked.slice(-2)).toEqual(['DELETE runs?group=a sweep & more', 'DELETE runs/1']);
+  expect(server.asked.slice(-2)).toEqual([
+    'DELETE runs?group=a sweep & more&folder=s3://a/b',
+    'DELETE runs/1'
+  ]);
 });

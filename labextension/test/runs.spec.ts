@@ -51,6 +51,18 @@ test('the runs of a sweep are one row, where the newest of them is', () => {
   ]);
 });
 
+test('sweeps of the same name in two folders are two rows', () => {
+  const found = rows([
+    run({ id: '3', group: 'lr', output: '/a/lr/0.ipynb' }),
+    run({ id: '2', group: 'lr', output: 's3://b/lr/0.ipynb' }),
+    run({ id: '1', group: 'lr', output: '/a/lr/1.ipynb' })
+  ]);
+  expect(found.map(row => [row.folder, row.runs.map(each => each.id)])).toEqual([
+    ['/a/lr', ['3', '1']],
+    ['s3://b/lr', ['2']]
+  ]);
+});
+
 test('of a sweep that was resumed, the last run to each output counts', () => {
   const [row] = rows([
     run({ id: '3', group: 'lr', output: 'a', state: 'Succeeded' }),

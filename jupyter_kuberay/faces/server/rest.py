@@ -13,6 +13,7 @@ from typing import Any
 
 from jupyter_kuberay import manifest, profiles, publishing
 from jupyter_kuberay.address import service_if_there
+from jupyter_kuberay.batch.records import RunRecord
 from jupyter_kuberay.client import Client
 from jupyter_kuberay.errors import Conflict, Forbidden, InvalidSpec, NotFound
 from jupyter_kuberay.faces.health import examined
@@ -289,10 +290,14 @@ class Rest:
     async def forget_run(self, id: str) -> None:
         await asyncio.to_thread(runs.forget, lambda record: record.id == id, f"run {id[:200]!r}")
 
-    async def forget_runs(self, group: str) -> None:
+    async def forget_runs(self, group: str, folder: str = "") -> None:
         if not group:
             raise InvalidSpec("No group is named.", "Say which sweep or pipeline: ?group=NAME.")
-        await asyncio.to_thread(runs.forget, lambda record: record.group == group, f"run of {group[:200]!r}")
+
+        def meant(record: RunRecord) -> bool:
+            return record.group == group and folder in ("", record.output.rpartition("/")[0])
+
+        await asyncio.to_thread(runs.forget, meant, f"run of {group[:200]!r}")
 
     # --- the rest ---
 

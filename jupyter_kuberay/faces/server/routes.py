@@ -55,7 +55,10 @@ _LOG = (
     Query("tail", "How many old lines to begin with.", "integer", 200),
 )
 _LAST = (Query("last", "How many.", "integer", 100),)
-_GROUP = (Query("group", "Which one: the name that its runs have in common."),)
+_GROUP = (
+    Query("group", "Which one: the name that its runs have in common."),
+    Query("folder", "The folder or URL of its outputs, as another of that name may lie elsewhere; default: wherever."),
+)
 
 OPERATIONS = (
     Operation("put", "/views/{view}", "look", "Tell what a page shows now, and get all that there is.", body="View", answer="Snapshot"),

@@ -13,7 +13,7 @@ export interface IRunActions {
   copy(text: string): void;
   /** Out of the list; its files stay. */
   forgetRun(id: string): void;
-  forgetRuns(group: string): void;
+  forgetRuns(group: string, folder: string): void;
 }
 
 interface IProps {

@@ -13,7 +13,7 @@ export function RunGroup(props: {
   readonly trans: TranslationBundle;
 }): React.ReactElement {
   const { row, actions, trans } = props;
-  const { group, runs } = row;
+  const { group, folder, runs } = row;
   const [open, setOpen] = React.useState(false);
   const of = counts(runs);
   const words = countWords(of, trans);
@@ -24,7 +24,7 @@ export function RunGroup(props: {
         <button
           className="jp-kuberay-Fold"
           aria-expanded={open}
-          title={group}
+          title={folder}
           onClick={() => setOpen(!open)}
         >
           <Caret.react tag="span" className="jp-kuberay-Caret" />
@@ -34,7 +34,7 @@ export function RunGroup(props: {
         {!of.running && (
           <Forget
             words={trans.__('Take %1 out of the list', group)}
-            forget={() => actions.forgetRuns(group)}
+            forget={() => actions.forgetRuns(group, folder)}
           />
         )}
       </div>

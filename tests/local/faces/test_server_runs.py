@@ -69,6 +69,7 @@ def test_runs_are_listed_the_newest_first_and_taken_out_one_by_one_or_a_sweep_at
         records.note(run(kuberay, number, group="lr" if number > 2 else "", **over), folder)
     listed = [each["id"] for each in server.client.get("/runs", params={"last": 3}).json()]
     assert listed == [run(kuberay, number).id for number in (4, 3, 2)]
+    assert server.client.delete("/runs", params={"group": "lr", "folder": "/elsewhere"}).status_code == 404
     assert server.client.delete("/runs", params={"group": "lr"}).status_code == 204
     assert server.client.delete(f"/runs/{run(kuberay, 0).id}").status_code == 204
     assert [each["id"] for each in server.client.get("/runs").json()] == [run(kuberay, number).id for number in (2, 1)]
