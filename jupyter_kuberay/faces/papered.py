@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient.exceptions import CellExecutionError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
@@ -41,14 +42,24 @@ def execute(nb_man: NotebookExecutionManager, kernel_name: str, **options: Any) 
     """As papermill's own engine does, on a cluster; ``options`` are its client's. Raises `Told`."""
     face = Terminal()
     try:
+        _check_kernel(kernel_name)
         with _cluster(face, nb_man) as (name, attach):
             keeping = _Keeping(nb_man, name, cluster_facts(face, name))
             client = _Client(nb_man, kernel_name=kernel_name, first=ATTACH if attach else "", keeping=keeping, **options)
-            client.execute(env={**os.environ, **kernel_environment(face), CLUSTER_VARIABLE: name})
+            with keeping.to_the_end():
+                client.execute(env={**os.environ, **kernel_environment(face), CLUSTER_VARIABLE: name})
     except KubeRayError as error:
         raise Told(error) from error
     finally:
         face.close()
+
+
+def _check_kernel(name: str) -> None:
+    """Before a cluster is brought up for it."""
+    try:
+        KernelSpecManager().get_kernel_spec(name)
+    except NoSuchKernel:
+        raise InvalidSpec(f"The notebook wants a kernel {name!r}, which is not here.", "Name one that is: papermill -k python3 …") from None
 
 
 @contextmanager
@@ -110,6 +121,18 @@ class _Keeping:
         self.changed(**values, ended=records.now(), cell="")
         self._note()
 
+    @contextmanager
+    def to_the_end(self) -> Iterator[None]:
+        """Whatever ends the run meanwhile is kept as its end, unless that is known already."""
+        try:
+            yield
+        except BaseException as error:
+            if not self.record.state.over:
+                interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+                said = "Interrupted." if interrupted else str(error).splitlines()[0] if str(error) else type(error).__name__
+                self.ended(state=RunState.INTERRUPTED if interrupted else RunState.FAILED, error=said)
+            raise
+
     def _note(self) -> None:
         records.note(self.record)
         if self._output is not None:
@@ -125,31 +148,23 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
     def papermill_execute_cells(self) -> None:
         keeping, done = self._keeping, 0
-        try:
-            if self._first:
-                self._evaluate()
-            for index, cell in enumerate(self.nb.cells):
-                self.nb_man.cell_start(cell, index)
-                if cell.cell_type == "code":
-                    keeping.changed(done=done, cell=title_of(self.nb.cells, index))
-                try:
-                    self.execute_cell(cell, index)
-                except CellExecutionError as error:
-                    self.nb_man.cell_exception(self.nb.cells[index], cell_index=index, exception=error)
-                    said = f"{error.ename}: {error.evalue}".splitlines()[0]
-                    keeping.ended(state=RunState.FAILED, error=f"Cell [{cell.execution_count}] failed: {said}", hint="See its output.")
-                    return
-                finally:
-                    self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
-                done += cell.cell_type == "code"
-            keeping.ended(state=RunState.SUCCEEDED, done=done)
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            keeping.ended(state=RunState.INTERRUPTED, error="Interrupted.")
-            raise
-        except BaseException as error:
-            if not keeping.record.state.over:
-                keeping.ended(state=RunState.FAILED, error=str(error).splitlines()[0] if str(error) else type(error).__name__)
-            raise
+        if self._first:
+            self._evaluate()
+        for index, cell in enumerate(self.nb.cells):
+            self.nb_man.cell_start(cell, index)
+            if cell.cell_type == "code":
+                keeping.changed(done=done, cell=title_of(self.nb.cells, index))
+            try:
+                self.execute_cell(cell, index)
+            except CellExecutionError as error:
+                self.nb_man.cell_exception(self.nb.cells[index], cell_index=index, exception=error)
+                said = f"{error.ename}: {error.evalue}".splitlines()[0]
+                keeping.ended(state=RunState.FAILED, error=f"Cell [{cell.execution_count}] failed: {said}", hint="See its output.")
+                return
+            finally:
+                self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
+            done += cell.cell_type == "code"
+        keeping.ended(state=RunState.SUCCEEDED, done=done)
 
     def _evaluate(self) -> None:
         reply = self.wait_for_reply(self.kc.execute(self._first, silent=True, store_history=False))
