@@ -346,7 +346,8 @@ ray.get(Keeper.options(name="keeper", lifetime="detached").remote().answer.remot
 """)
             kernel.done(DROP)
             ran = kernel.done("keeper = ray.get_actor('keeper')\nprint(ray.get(keeper.answer.remote()))\nray.kill(keeper)")
-            (said,) = ran.shown
+            # Attaching may take long enough for the tasks' progress to be shown, too.
+            (said,) = [each for each in ran.shown if "was lost at " in each["text/plain"]]
             assert "and it is attached again" in said["text/plain"] and ran.printed == "42\n"
     finally:
         configuration.unlink()
