@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from jupyter_kuberay.batch.records import RunRecord, RunState, note, now
+from jupyter_kuberay.batch.records import RunRecord, RunState, new_id, note, now
 
 from . import axe
 from .book import Book
@@ -159,7 +159,7 @@ def test_a_notebook_of_somebody_else_shows_what_was_there_before_it_is_trusted(b
 def test_the_pieces_stand_alone_and_follow_what_they_are_about(book: Open, lab: Lab) -> None:
     lab.asleep("one")
     began = now()
-    run = RunRecord(id="20261127-1", notebook="nb/sweep.ipynb", output="out/sweep.ipynb", state=RunState.FAILED, cells=9, done=6)
+    run = RunRecord(id=new_id(), notebook="nb/sweep.ipynb", output="out/sweep.ipynb", state=RunState.FAILED, cells=9, done=6)
     run = run.changed(error="Cell 7 raised: CUDA out of memory.", hint="Ask for a larger GPU.", parameters={"lr": 0.001}, started=began)
     runs = lab.home / "k" / "runs"
     note(run.changed(ended=now()), runs)
@@ -175,7 +175,7 @@ def test_the_pieces_stand_alone_and_follow_what_they_are_about(book: Open, lab: 
     lab.want("one", 2)
     expect(card).to_contain_text("0 of 2")
     expect(card.locator(".jk-card")).to_have_count(1)
-    note(run.changed(id="20261127-2", state=RunState.RUNNING, error="", hint="", heartbeat=now(), cell="Train"), runs)
+    note(run.changed(id=new_id(), state=RunState.RUNNING, error="", hint="", heartbeat=now(), cell="Train"), runs)
     expect(table.locator(".jk-card").first).to_contain_text(re.compile("Running.*6/9.*Train"))
     look(opened.page, "pieces")
 
