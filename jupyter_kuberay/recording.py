@@ -123,10 +123,10 @@ def _with_mlflow(act: Callable[[Any], None], what: str) -> None:
         warnings.warn(f"{what} not in MLflow: {said[0]}", stacklevel=4)
 
 
-def shortened(value: Any) -> str:
-    """As text, of a length that every MLflow takes."""
+def shortened(value: Any, longest: int = _LONGEST_IN_MLFLOW) -> str:
+    """As text, cut where it is long: a parameter may be a megabyte. Default: what every MLflow takes."""
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_IN_MLFLOW else f"{text[: _LONGEST_IN_MLFLOW - 1]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _mlflow() -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
@@ -15,6 +14,7 @@ from jupyter_kuberay.batch import records
 from jupyter_kuberay.batch.records import RunRecord
 from jupyter_kuberay.errors import Conflict, KubeRayError, NotFound, Refused
 from jupyter_kuberay.faces.server.bodies import Run
+from jupyter_kuberay.recording import shortened
 
 MOST = 1_000  # are told, the newest ones
 _LONGEST_VALUE, _LONGEST_ERROR = 200, 2_000
@@ -122,13 +122,13 @@ def told(record: RunRecord, root: Path) -> Run:
         parameters=_pairs(record.parameters),
         cells=record.cells,
         done=record.done,
-        cell=short(record.cell),
+        cell=_short(record.cell),
         values=_pairs(record.values),
         cluster=record.cluster,
         started=record.started,
         ended=record.ended,
-        error=short(record.error, _LONGEST_ERROR),
-        hint=short(record.hint, _LONGEST_ERROR),
+        error=shortened(record.error, _LONGEST_ERROR),
+        hint=shortened(record.hint, _LONGEST_ERROR),
         group=record.group,
         job=record.job,
     )
@@ -152,14 +152,12 @@ def _real(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def short(value: Any, longest: int = _LONGEST_VALUE) -> str:
-    """As text, cut where it is long: a parameter may be a megabyte."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def _short(value: Any) -> str:
+    return shortened(value, _LONGEST_VALUE)
 
 
 def _pairs(values: Mapping[str, Any]) -> dict[str, str]:
-    return {short(name): short(value) for name, value in values.items()}
+    return {_short(name): _short(value) for name, value in values.items()}
 
 
 def newest(root: Path, most: int) -> list[Run]:

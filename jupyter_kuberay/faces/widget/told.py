@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from jupyter_kuberay.recording import shortened
 
 if TYPE_CHECKING:
     from jupyter_kuberay.batch.records import RunRecord
@@ -31,7 +32,7 @@ NOTHING: Told = {
     "publications": {},
     "runs": [],
 }
-_LONGEST_VALUE = 80
+_LONGEST_VALUE = 80  # characters, as a table has room for
 ALL = "*"  # no name: those that a person made, not those below services and jobs
 _NAMED = {"cluster": "clusters", "service": "services"}
 _BESIDE = {"usage": "usage", "traffic": "traffic", "publication": "publications"}
@@ -98,16 +99,10 @@ def from_snapshot(snapshot: Mapping[str, Any], before: Told) -> Told:
 
 def run(record: RunRecord) -> dict[str, Any]:
     """What is told of a run."""
-    values = {name: _short(value) for name, value in record.values.items()}
-    parameters = {name: _short(value) for name, value in record.parameters.items()}
+    values = {name: shortened(value, _LONGEST_VALUE) for name, value in record.values.items()}
+    parameters = {name: shortened(value, _LONGEST_VALUE) for name, value in record.parameters.items()}
     kept = ("id", "notebook", "output", "cells", "done", "cell", "cluster", "started", "ended", "error", "hint", "group")
     return {name: getattr(record, name) for name in kept} | {"state": str(record.state), "parameters": parameters, "values": values}
-
-
-def _short(value: Any) -> str:
-    """As it is shown in a table; a parameter may be a megabyte."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
 def applied(told: Told, changes: Iterable[Change]) -> Told:
