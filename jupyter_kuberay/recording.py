@@ -10,8 +10,8 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -109,6 +109,7 @@ def _to_mlflow(name: str, value: Any) -> None:
     _with_mlflow(act, f"{name!r} is recorded, and")
 
 
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}  # MLflow's own variables; seconds
 MLFLOW_VARIABLE = "MLFLOW_TRACKING_URI"  # MLflow's own: where it keeps what it is told
 
 
@@ -117,10 +118,23 @@ def _with_mlflow(act: Callable[[Any], None], what: str) -> None:
     try:
         mlflow = _mlflow()
         if mlflow is not None:
-            act(mlflow)
+            with _impatient():
+                act(mlflow)
     except Exception as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
         warnings.warn(f"{what} not in MLflow: {said[0]}", stacklevel=4)
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """While it is our call: by itself MLflow waits for minutes for a server that is away, and a cell with it."""
+    unset = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+    os.environ.update(unset)
+    try:
+        yield
+    finally:
+        for name in unset:
+            os.environ.pop(name, None)
 
 
 def shortened(value: Any, longest: int = _LONGEST_IN_MLFLOW) -> str:

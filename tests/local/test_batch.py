@@ -102,6 +102,15 @@ def test_what_is_recorded_is_in_mlflow_with_the_runs_parameters_where_that_is_se
     assert "run_name: out\n" in (run / "meta.yaml").read_text()
 
 
+def test_an_mlflow_that_is_away_is_a_warning_and_holds_nobody_up(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    values = "import os\nprint(sorted(name for name in os.environ if name.startswith('MLFLOW_')))"
+    done = bench.run(bench.request(bench.notebook("import jupyter_kuberay as jk\njk.record('loss', 0.5)", values, parameters="x = 1"), x=2))
+    assert done.state is RunState.SUCCEEDED and done.values == {"loss": 0.5}
+    assert "'loss' is recorded, and not in MLflow: API request to http://127.0.0.1:9/" in bench.printed()
+    assert "['MLFLOW_TRACKING_URI']" in bench.printed()  # what we set for our own calls is no setting of the user's
+
+
 VALUES = ['"', "'''", "a\\nb", "a\nb", "ü…\U0001f600", "\\", "{x}", "x" * 1_000_000, ["a'b", {"k": 'v"'}], 1e300, -0.0, True, None]
 
 
