@@ -28,5 +28,5 @@ echo "Setting up .venv (once; about a minute with a warm cache, 6 GB with torch)
 if ! grep -qF "$(pwd -P)/.venv" .venv/bin/activate 2>/dev/null || [ "$(.venv/bin/python -V)" != "$("$python" -V)" ]; then
   tools/uv venv --quiet --clear --python "$python" .venv
 fi
-tools/uv pip install --quiet --python .venv/bin/python --constraint constraints.txt --build-constraint constraints.txt --editable '.[lifecycle,codeflare,docs,dev]'
+tools/uv pip install --quiet --python .venv/bin/python --constraint constraints.txt --build-constraint constraints.txt --editable '.[lifecycle,reinforcement,codeflare,docs,dev]'
 echo "$wanted" >.venv/.made-from
