@@ -134,7 +134,7 @@ class Submitter:
 @pytest.fixture
 def store(testbed: Testbed, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Server]:
     with s3.served() as server:
-        s3.put("runs")
+        server.put("runs")
         for name, value in {"AWS_ENDPOINT_URL": server.address, **SECRET}.items():
             monkeypatch.setenv(name, value)  # this process looks, too
         yield server

@@ -48,9 +48,9 @@ SECRET = {"AWS_ACCESS_KEY_ID": "known-to-the-secret", "AWS_SECRET_ACCESS_KEY": "
 @pytest.fixture
 def store(testbed: Testbed) -> Iterator[str]:
     with s3.served() as server:
-        s3.put("models")
+        server.put("models")
         for number in (1, 2):
-            s3.put(f"models/{number}/words.txt", f"weights {number}".encode())
+            server.put(f"models/{number}/words.txt", f"weights {number}".encode())
         yield server.address
 
 

@@ -10,7 +10,7 @@ import socket
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -71,64 +71,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, reports: list[dict[str, s
 def trained(prepared: Path) -> Path:
     training.train(str(prepared), epochs=2, limit=48, batch_size=16)
     return prepared
-
-
-def documents(folder: Path, split: str) -> set[str]:
-    return set(data.load_split(folder / "data", split)["document"].to_pylist())
-
-
-def test_every_document_is_in_one_split(prepared: Path, reports: list[dict[str, str]]):
-    parts = [documents(prepared, split) for split in data.SPLITS]
-    assert sum(map(len, parts)) == len(set().union(*parts)) == len(reports)
-    assert all(parts)
-
-
-def test_what_was_left_out_is_counted_and_said(prepared: Path):
-    manifest = read_json(prepared / "data/manifest.json")
-    assert manifest["left_out"] == {"empty": 1, "repeated": 2, "of_which_differ": 1}
-    assert sum(manifest["rows"].values()) == 240
-
-
-FORMATS: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
-    "reports.csv": lambda rows, path: rows.to_csv(path, index=False),
-    "reports.csv.gz": lambda rows, path: rows.to_csv(path, index=False),
-    "reports.jsonl": lambda rows, path: rows.to_json(path, orient="records", lines=True),
-    "reports.parquet": lambda rows, path: rows.to_parquet(path),
-}
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_every_format_gives_the_same_splits(prepared: Path, reports: list[dict[str, str]], tmp_path: Path, name: str):
-    FORMATS[name](pd.DataFrame(reports).rename(columns={"document": "article", "summary": "highlights"}), tmp_path / name)
-    data.prepare(str(tmp_path / name), str(tmp_path / "run"), document="article", summary="highlights")
-    assert all(documents(tmp_path / "run", split) == documents(prepared, split) for split in data.SPLITS)
-
-
-def test_any_url_that_fsspec_knows_is_read(prepared: Path, tmp_path: Path):
-    import zipfile
-
-    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
-        archive.write(prepared / "reports.jsonl.gz", "reports.jsonl.gz")
-    manifest = data.prepare(f"zip://reports.jsonl.gz::file://{tmp_path}/all.zip", str(tmp_path / "run"))
-    assert manifest["rows"] == read_json(prepared / "data/manifest.json")["rows"]
-
-
-def test_preparing_again_replaces_what_was_there(prepared: Path, tmp_path: Path):
-    for limit in (240, 120):
-        data.prepare(str(prepared / "reports.jsonl.gz"), str(tmp_path), limit=limit)
-    assert sum(len(documents(tmp_path, split)) for split in data.SPLITS) == 120
-
-
-def test_a_missing_column_is_named_with_those_that_there_are(prepared: Path, tmp_path: Path):
-    with pytest.raises(LifecycleError, match="no column highlights; it has document, summary"):
-        data.prepare(str(prepared / "reports.jsonl.gz"), str(tmp_path), summary="highlights")
-
-
-@pytest.mark.parametrize("source", ["{}/nothing.csv", "{}/reports.txt", "{}", "nosuch://bucket/reports.csv"])
-def test_what_cannot_be_read_is_named(tmp_path: Path, source: str):
-    (tmp_path / "reports.txt").write_text("text")
-    with pytest.raises(LifecycleError, match="cannot be read"):
-        data.prepare(source.format(tmp_path), str(tmp_path / "run"))
 
 
 def test_training_leaves_a_model_without_pickles(trained: Path):

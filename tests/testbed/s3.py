@@ -6,8 +6,10 @@ Not in the developers' environment: what it stands on excludes what the Kubernet
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +18,11 @@ from pathlib import Path
 
 from .build import digest, made
 from .images import uv
-from .places import BUILT, HOST_ADDRESS, LOGS
+from .places import BUILT, HOST_ADDRESS
 from .processes import wait_for
 
 MOTO = "moto[server,s3]==5.2.5"
 PORT = 5005
-ADDRESS = f"http://{HOST_ADDRESS}:{PORT}"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,14 @@ class Server:
 
     address: str
     process: subprocess.Popen[bytes]
+
+    def put(self, path: str, content: bytes = b"") -> None:
+        """Put an object, as "bucket/key"; or make a bucket."""
+        # Without this type it would be taken for a form, and nothing of it kept.
+        headers = {"Content-Type": "application/octet-stream"}
+        request = urllib.request.Request(f"{self.address}/{path}", data=content, method="PUT", headers=headers)
+        with urllib.request.urlopen(request, timeout=20):
+            pass
 
     @contextmanager
     def silent(self) -> Iterator[None]:
@@ -42,27 +51,27 @@ class Server:
 
 
 @contextmanager
-def served() -> Iterator[Server]:
-    """An empty server, for as long as the context lasts."""
+def served(host: str = HOST_ADDRESS) -> Iterator[Server]:
+    """An empty server, for as long as the context lasts; by default where the testbed's pods see it."""
     folder = BUILT / f"s3-{digest(MOTO.encode(), sys.version.encode())}"
     made(folder, _install)
-    command = [str(folder / "bin/python"), "-m", "moto.server", "--host", HOST_ADDRESS, "--port", str(PORT)]
-    log = LOGS / "s3.log"
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL) as process:
-        try:
-            wait_for("The S3 server", lambda: urllib.request.urlopen(ADDRESS, timeout=5).status == 200, see=log)
-            yield Server(ADDRESS, process)
-        finally:
-            process.terminate()
+    port = PORT if host == HOST_ADDRESS else _free_port(host)
+    address = f"http://{host}:{port}"
+    with tempfile.TemporaryDirectory(prefix="jk-s3-") as scratch:
+        log = Path(scratch) / "s3.log"
+        command = [str(folder / "bin/python"), "-m", "moto.server", "--host", host, "--port", str(port)]
+        with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL) as process:
+            try:
+                wait_for("The S3 server", lambda: urllib.request.urlopen(address, timeout=5).status == 200, see=log)
+                yield Server(address, process)
+            finally:
+                process.terminate()
 
 
-def put(path: str, content: bytes = b"") -> None:
-    """Put an object, as "bucket/key"; or make a bucket."""
-    # Without this type it would be taken for a form, and nothing of it kept.
-    headers = {"Content-Type": "application/octet-stream"}
-    request = urllib.request.Request(f"{ADDRESS}/{path}", data=content, method="PUT", headers=headers)
-    with urllib.request.urlopen(request, timeout=20):
-        pass
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
 
 def _install(folder: Path) -> None:

@@ -39,7 +39,7 @@ def test_about_as_much_is_held_out_as_was_asked_for():
 @pytest.mark.parametrize(("document", "summary"), [("", "s"), ("  \n", "s"), (None, "s"), ("d", ""), ("d", None), (float("nan"), "s")])
 def test_a_row_that_lacks_a_text_belongs_to_no_split(document: object, summary: object):
     row = mark(pd.DataFrame({"document": [document], "summary": [summary]}), 0.1).iloc[0]
-    assert (row["key"], row["split"]) == ("", "")
+    assert (row["key"], row["split"], row["reason"]) == ("", "left_out", "empty")
 
 
 def test_a_whole_row_gets_its_key_and_split():
