@@ -22,6 +22,7 @@ from jupyter_kuberay.loop import run_sync
 if TYPE_CHECKING:
     from jupyter_kuberay.client import Client
     from jupyter_kuberay.exposure import Exposure
+    from jupyter_kuberay.metering import Sample
     from jupyter_kuberay.publishing import Published
     from jupyter_kuberay.revision import Revision
     from jupyter_kuberay.rollout import Progress
@@ -188,6 +189,15 @@ class Service:
         from jupyter_kuberay.publishing import revisions
 
         return run_sync(revisions(self._client.backend, self.name))
+
+    def metrics(self) -> list[Sample]:
+        """What its processes count, for Prometheus and for whoever asks once: Serve's metrics and the application's own.
+
+        ``pandas.DataFrame(service.metrics())`` makes a table of it: name, value, labels.
+        """
+        from jupyter_kuberay.metering import metrics
+
+        return run_sync(metrics(self._client.backend, self.name))
 
     def rollback(self, to: int | None = None) -> Published:
         """Put an earlier revision in again: ``to``, or the one before the current one."""

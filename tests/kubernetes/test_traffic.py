@@ -16,7 +16,8 @@ from jupyter_kuberay.backends.base import DASHBOARD_PORT, SERVE_PORT
 from jupyter_kuberay.backends.dashboard import Dashboard
 from jupyter_kuberay.backends.kuberay import KubeRayBackend, rights
 from jupyter_kuberay.errors import Unreachable
-from jupyter_kuberay.faces.server.traffic import proxies, samples
+from jupyter_kuberay.faces.server.traffic import samples
+from jupyter_kuberay.metering import proxies
 from jupyter_kuberay.observation import Kind
 from jupyter_kuberay.publishing import publish
 from jupyter_kuberay.spec import ClusterSpec, HeadSpec, WorkerGroup

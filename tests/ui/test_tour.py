@@ -1,4 +1,4 @@
-"""notebooks/01_tour.ipynb in JupyterLab: all of its cells run, and its widgets do what their buttons say."""
+"""notebooks/00_tour.ipynb in JupyterLab: all of its cells run, and its widgets do what their buttons say."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .way import MINUTES_MS
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
-TOUR = Path(__file__).parents[2] / "notebooks" / "01_tour.ipynb"
+TOUR = Path(__file__).parents[2] / "notebooks" / "00_tour.ipynb"
 STARTS_S = 180
 
 

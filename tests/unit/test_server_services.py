@@ -18,8 +18,9 @@ from jupyter_kuberay.faces.server.asking import below
 from jupyter_kuberay.faces.server.bodies import Publication
 from jupyter_kuberay.faces.server.publications import Publications
 from jupyter_kuberay.faces.server.sampling import Sampler
-from jupyter_kuberay.faces.server.traffic import Rate, proxies, replicas
+from jupyter_kuberay.faces.server.traffic import Rate, replicas
 from jupyter_kuberay.faces.server.trained import APP, found, located
+from jupyter_kuberay.metering import proxies
 from jupyter_kuberay.publishing import Published, Revision
 from jupyter_kuberay.rollout import Step
 

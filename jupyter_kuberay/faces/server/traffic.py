@@ -8,7 +8,6 @@ import zlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack
-from http import HTTPStatus
 
 from jupyter_kuberay.address import Address, address
 from jupyter_kuberay.backends.base import DASHBOARD_PORT, METRICS_PORT, Backend
@@ -17,13 +16,11 @@ from jupyter_kuberay.errors import KubeRayError, Unreachable
 from jupyter_kuberay.faces.server import latencies
 from jupyter_kuberay.faces.server.bodies import Traffic
 from jupyter_kuberay.faces.server.latencies import Buckets
+from jupyter_kuberay.metering import exported, proxies
 from jupyter_kuberay.observation import Endpoint, Json, Observation
 from jupyter_kuberay.status import service_status
 
-_METRICS_S = 5.0
-_LONGEST_METRICS = 32 << 20
 _MOST_NODES = 32  # beyond that, asking each every few seconds is a monitoring system's work
-_GZIP = 31  # zlib's name for it
 _P95 = 0.95
 
 
@@ -82,12 +79,6 @@ def replicas(application: Json) -> tuple[int, int] | None:
     return (running, wanted) if isinstance(wanted, int) else None
 
 
-def proxies(serve: Json) -> dict[str, str]:
-    """The nodes that take requests, each of which counts its own: their addresses by their ids, "" for the head's. Pure."""
-    head = (serve.get("controller_info") or {}).get("node_id")
-    return {node: "" if node == head else str(details.get("node_ip") or "?") for node, details in (serve.get("proxies") or {}).items()}
-
-
 class Meters:
     """What the nodes of a cluster have counted, asked over one connection each, which are open until the context ends."""
 
@@ -124,7 +115,7 @@ class Meters:
             if node not in self._open:
                 await self._reach(node, ip)
             at = self._open[node][1]
-            return await asyncio.to_thread(lambda: latencies.read(_exported(at))) or {}
+            return await asyncio.to_thread(lambda: latencies.read(exported(at))) or {}
         except (KubeRayError, OSError, http.client.HTTPException, zlib.error, ValueError):
             return None  # a pod made by somebody else need not have that port
 
@@ -184,22 +175,6 @@ async def _serve(dashboard: Dashboard) -> Json:
         return await dashboard.applications()
     except KubeRayError:
         return {}
-
-
-def _exported(at: Endpoint) -> str:
-    """All that a node exports; some hundred KB, of which gzip leaves little to carry."""
-    connection = http.client.HTTPConnection(at.host, at.port, timeout=_METRICS_S)
-    try:
-        connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip", "Connection": "close"})
-        response = connection.getresponse()
-        content = response.read(_LONGEST_METRICS)
-        zipped = response.headers.get("Content-Encoding") == "gzip"
-        if response.status != HTTPStatus.OK:
-            return ""
-        plain = zlib.decompressobj(_GZIP).decompress(content, _LONGEST_METRICS) if zipped else content
-        return plain.decode("utf-8", "replace")
-    finally:
-        connection.close()
 
 
 def _rounded(ms: float | None) -> float | None:

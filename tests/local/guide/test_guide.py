@@ -19,7 +19,7 @@ from .reader import Reader
 
 pytestmark = pytest.mark.timeout(900)
 
-TOUR = Path(__file__).parents[3] / "notebooks" / "01_tour.ipynb"
+TOUR = Path(__file__).parents[3] / "notebooks" / "00_tour.ipynb"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
