@@ -84,17 +84,21 @@ class BackgroundLoop:
             for task in tasks:
                 task.cancel()
 
+        asked = False
         try:
-            # Within the try: an interrupt may come as soon as the coroutine runs.
-            self._loop.call_soon_threadsafe(begin)
-            # A signal that comes just before Python blocks, or to another thread, does not end a wait: a wait without
-            # an end would answer Ctrl-C only when the coroutine is done.
             while True:
                 try:
-                    if gate.acquire(timeout=_SIGNAL_SECONDS):
-                        return result.result()
+                    # Within both: an interrupt may come as soon as the coroutine runs, and wherever Python jumps back.
+                    if not asked:
+                        asked = True
+                        self._loop.call_soon_threadsafe(begin)
+                    # A signal that comes just before Python blocks, or to another thread, does not end a wait: a wait
+                    # without an end would answer Ctrl-C only when the coroutine is done.
+                    while not gate.acquire(timeout=_SIGNAL_SECONDS):
+                        pass
+                    return result.result()
                 except KeyboardInterrupt as interrupt:
-                    if interrupted is None or over:
+                    if interrupted is None or over or not tasks:
                         raise
                     self._loop.call_soon_threadsafe(interrupted, interrupt)
         except BaseException:

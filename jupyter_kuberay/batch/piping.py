@@ -113,9 +113,11 @@ class PipelineRun:
 
     @property
     def summary(self) -> str:
-        """In a line: "summarizer: 3 succeeded, 1 failed, 1 skipped"."""
+        """In a line: "summarizer: 2 running (tuning, reinforcement), 3 succeeded"."""
         counts = Counter(one.state for one in self.steps)
-        return f"{self.name}: " + ", ".join(f"{counts[state]} {state.lower()}" for state in StepState if counts[state])
+        running = ", ".join(one.step.name for one in self.steps if one.state is StepState.RUNNING)
+        told = [f"{counts[state]} {state.lower()}" + f" ({running})" * (state is StepState.RUNNING) for state in StepState if counts[state]]
+        return f"{self.name}: " + ", ".join(told)
 
     def table(self) -> table.Table:
         """What is shown of it."""

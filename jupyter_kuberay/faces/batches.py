@@ -112,10 +112,10 @@ def one_failed(error: str) -> str:
     return f"{error.rstrip('.')}. The others go on."
 
 
-def _stops(face: Face, runs: Runs, title: str) -> Callable[[KeyboardInterrupt], None]:
+def _stops(face: Face, runs: Runs, title: str, impatient: bool = False) -> Callable[[KeyboardInterrupt], None]:
     def stop(error: KeyboardInterrupt) -> None:
         # A terminal has Ctrl-C; to be told to terminate means at once.
-        count = runs.stop() if type(error) is KeyboardInterrupt else max(runs.stop(), runs.stop())
+        count = runs.stop() if type(error) is KeyboardInterrupt and not impatient else max(runs.stop(), runs.stop())
         if count == 1:
             face.say(f"{title}: what runs stops after its cell; Ctrl-C again interrupts it.")
 
@@ -131,9 +131,20 @@ def report_at(place: str) -> str:
 
 
 def pipeline_on(
-    face: Face, opened: Opened, one: RunRequest, at_once: int, force: bool | tuple[str, ...], runs: Runs, borrowing: Borrowing | None
+    face: Face,
+    opened: Opened,
+    one: RunRequest,
+    at_once: int,
+    force: bool | tuple[str, ...],
+    runs: Runs,
+    borrowing: Borrowing | None,
+    *,
+    impatient: bool = False,
 ) -> PipelineRun:
-    """Run it, showing the table, and write its report. A cluster is borrowed as soon as a step needs one."""
+    """Run it, showing the table, and write its report. A cluster is borrowed as soon as a step needs one.
+
+    ``impatient``: the first Ctrl-C ends cells, too, and not only the second.
+    """
     from jupyter_kuberay.batch.piping import run_pipeline
     from jupyter_kuberay.batch.report import write_report
 
@@ -158,7 +169,7 @@ def pipeline_on(
                 await asyncio.shield(borrowing.close())
 
     with face.showing(title) as shown:
-        done = run_sync(all_of_it(shown), _stops(face, runs, title))
+        done = run_sync(all_of_it(shown), _stops(face, runs, title, impatient))
     face.say(report_at(write_report(done)))
     if runs.stopping.is_set():
         raise Interrupted(f"Interrupted. {done.summary}. Run it again to go on.")

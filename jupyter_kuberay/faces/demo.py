@@ -14,16 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_kuberay.batch import Place, Run, RunRequest, parameters_of
+from jupyter_kuberay.batch import Place, RunRequest
+from jupyter_kuberay.batch.many import Runs
+from jupyter_kuberay.batch.opening import Opened, open_pipeline
+from jupyter_kuberay.batch.piping import PipelineRun
 from jupyter_kuberay.errors import Failed, InvalidSpec, KubeRayError, NotFound, Refused
+from jupyter_kuberay.faces.batches import pipeline_on
 from jupyter_kuberay.faces.commands import wanted
 from jupyter_kuberay.faces.face import Face, Interrupted
-from jupyter_kuberay.faces.runs import borrowed, end, kernel_environment, prepared, run_on, short_name
+from jupyter_kuberay.faces.runs import borrowed, cluster_facts, end, kernel_environment, short_name
 from jupyter_kuberay.loop import run_sync
 from jupyter_kuberay.observation import Kind
 from jupyter_kuberay.service import Service
 
-NOTEBOOKS = ("02_data", "03_training", "05_evaluation", "06_validation", "07_serving")
+AT_ONCE = 2  # notebooks
 UP_SECONDS = 300.0
 ANSWER_SECONDS = 60.0
 MINUTE = 60.0
@@ -55,8 +59,8 @@ class Demo:
         A seq2seq model by name or path, further trained on the reports; "": a small one from scratch.
     run_dir
         Where notebooks, data and model go; "": a new folder below ``runs/``.
-    folder, notebooks
-        What is run: files called ``NAME.ipynb``; default: the lifecycle's.
+    pipeline
+        What is run: a pipeline's file, or the folder of one; "": the lifecycle's.
     """
 
     def __init__(
@@ -67,15 +71,13 @@ class Demo:
         run_dir: str = "",
         profile: str = "",
         keep: bool = False,
-        folder: Path | None = None,
-        notebooks: tuple[str, ...] = NOTEBOOKS,
+        pipeline: str = "",
     ) -> None:
         self._face = face
         self._model = model
         self._profile = profile
         self._keep = keep
-        self._folder = folder or notebooks_folder()
-        self._notebooks = notebooks
+        self._pipeline = pipeline or str(notebooks_folder())
         self.service = short_name("demo")
         self.run_dir = Path(run_dir or Path("runs") / f"{time.strftime('%Y-%m-%d')}-{self.service}").resolve()
 
@@ -88,43 +90,48 @@ class Demo:
             Something on the way did not work. Cluster and service are gone unless they are to be kept.
         """
         began = time.monotonic()
-        self._check()
+        opened = self._opened()
         where = "on this machine" if self._face.client.backend.name == "local" else "on Kubernetes"
         self._face.say(f"From nothing to a served model {where}. Everything of this run: {_short(self.run_dir)}\n")
         started = time.monotonic()
         with borrowed(self._face, "demo", self._keep, lambda name: wanted(self._face.client, name, self._profile), UP_SECONDS) as cluster:
             self._face.say(f"✓ cluster {cluster} is ready ({time.monotonic() - started:.1f} s)")
             with self._unpublished():
-                for notebook in self._notebooks:
-                    self._run(notebook, cluster)
+                done = self._run(opened, cluster)
                 self._tell()
-        self._last_words(cluster, time.monotonic() - began)
+        self._last_words(cluster, done, time.monotonic() - began)
 
-    def _check(self) -> None:
-        """Everything that can be wrong before anything is started."""
-        missing = [name for name in self._notebooks if not (self._folder / f"{name}.ipynb").is_file()]
-        if missing:
-            raise NotFound(f"There is no notebook {', '.join(missing)} in {self._folder}.", "Install jupyter-kuberay again.")
+    def _opened(self) -> Opened:
+        """The pipeline, and everything that can be wrong with it before anything is started."""
+        offered = {"run_dir": str(self.run_dir), "service": self.service, "profile": self._profile, "base": self._model}
+        known = open_pipeline(self._pipeline).pipeline.parameters
+        given = {name: value for name, value in offered.items() if name in known and value}
+        opened = open_pipeline(self._pipeline, given, str(self.run_dir / "notebooks"))
         try:
             (self.run_dir / "notebooks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Refused(f"{self.run_dir} cannot be written: {error.strerror}.", "Name another folder: --run-dir PATH.") from error
+        return opened
 
     # --- what runs -------------------------------------------------------
 
-    def _run(self, notebook: str, cluster: str) -> None:
-        source = self._folder / f"{notebook}.ipynb"
-        target = self.run_dir / "notebooks" / source.name
-        offered = {"run_dir": str(self.run_dir), "service": self.service, "profile": self._profile}
-        if self._model:
-            offered["base"] = self._model
-        known = parameters_of(source)
-        parameters = {key: value for key, value in offered.items() if key in known and value}
-        request = RunRequest(
-            Place.of(source), Place.of(target), parameters, cluster, kernel_environment(self._face), folder=self._folder, attach=False
+    def _run(self, opened: Opened, cluster: str) -> PipelineRun:
+        where = Place.of(opened.folder)
+        one = RunRequest(
+            where,
+            Place.of(opened.output),
+            {},
+            cluster,
+            kernel_environment(self._face),
+            folder=where.path,
+            attach=False,
+            **cluster_facts(self._face, cluster),
         )
-        with prepared(Run(request)) as run:
-            run_on(self._face, run, at_once=True)
+        done = pipeline_on(self._face, opened, one, AT_ONCE, False, Runs(), None, impatient=True)
+        for step in done.steps:
+            if not step.state.good:
+                raise Failed(step.error, step.hint)
+        return done
 
     def _tell(self) -> None:
         face, evaluation = self._face, _read(self.run_dir / "evaluation.json")
@@ -178,9 +185,9 @@ class Demo:
             pass  # it is tried nevertheless
         return end(self._face, self.service, Kind.SERVICE, keep)
 
-    def _last_words(self, cluster: str, seconds: float) -> None:
+    def _last_words(self, cluster: str, done: PipelineRun, seconds: float) -> None:
         face, run_dir = self._face, _short(self.run_dir)
-        face.line(f"\nNotebooks with their outputs: {run_dir}/notebooks")
+        face.line(f"\nNotebooks with their outputs: {run_dir}/notebooks; as one page: {run_dir}/notebooks/report.html")
         if (self.run_dir / "model").is_dir():
             face.line(f"Model:                        {run_dir}/model")
         if self._keep:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from jupyter_kuberay.backends.local.processes import marked
 
@@ -54,14 +55,22 @@ from pathlib import Path
 from jupyter_kuberay.faces import cli, demo
 class Short(demo.Demo):
     def __init__(self, face, **options):
-        super().__init__(face, folder=Path(sys.argv[1]), notebooks=tuple(sys.argv[2].split(",")), **options)
+        super().__init__(face, pipeline=sys.argv[1], **options)
 demo.Demo, demo.wanted = Short, partial(demo.wanted, workers=0)  # what workers do is not what these tests are about
-cli.main(sys.argv[3:])
+cli.main(sys.argv[2:])
 """
 
 
 def demo(kuberay: CommandLine, folder: Path, notebooks: str, *words: str) -> Process:
-    command = (sys.executable, "-c", MAIN, str(folder), notebooks)
+    """Its pipeline runs these notebooks one after the other, each with those of the pipeline's parameters that it has."""
+    steps, before = {}, ""
+    for name in notebooks.split(","):
+        text = (folder / f"{name}.ipynb").read_text() if (folder / f"{name}.ipynb").exists() else ""
+        parameters = {key: f"${{{key}}}" for key in ("run_dir", "service") if f"{key} = ''" in text}
+        steps[f"s{name}"] = {"notebook": f"{name}.ipynb", "parameters": parameters, "after": [before] if before else []}
+        before = f"s{name}"
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump({"parameters": {"run_dir": "", "service": ""}, "steps": steps}))
+    command = (sys.executable, "-c", MAIN, str(folder))
     return kuberay.start("demo", "--run-dir", str(folder / "run"), *words, command=command, folder=folder)
 
 
@@ -81,8 +90,9 @@ def test_it_runs_the_notebooks_asks_the_service_twice_says_where_things_lie_and_
         said, news = process.communicate()
         assert process.returncode == 0, news
     for name in ("1_look", "2_evaluate", "3_publish"):
-        assert f"{name}: " in news
-        assert (tmp_path / "run" / "notebooks" / f"{name}.ipynb").exists()
+        assert (tmp_path / "run" / "notebooks" / f"s{name}.ipynb").exists()
+    assert "pipeline: 3 succeeded" in news
+    assert (tmp_path / "run" / "notebooks" / "report.html").exists()
     assert "A disk was full." in said and "Full disk." in said
     assert "In short: A disk was full." in said and "In short: A large language mod" in said
     assert "outside the small model's training data" in said
@@ -99,7 +109,7 @@ def test_a_notebook_that_fails_ends_it_with_code_1_and_leaves_nothing(kuberay: C
     with demo(kuberay, tmp_path, "1_broken") as process:
         _, said = process.communicate()
         assert process.returncode == 1
-    assert "1_broken.ipynb failed in cell [1]" in said
+    assert "1_broken.ipynb failed in cell [1]" in said and "1 failed" in said
     assert "was taken down." in said
     assert set(uids(kuberay)) == before
 
@@ -110,13 +120,13 @@ def test_ctrl_c_leaves_nothing_and_says_so(kuberay: CommandLine, write: Write, t
     with demo(kuberay, tmp_path, "1_long") as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("1_long: 0 of 1"):
+            if "1 running (s1_long)" in line:
                 break
         (uid,) = set(uids(kuberay)) - before
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
         assert process.wait() == 130
-    assert "Interrupted in 1_long.ipynb" in said and "was taken down." in said
+    assert "1 interrupted" in said and "was taken down." in said
     assert not marked(uid)
     assert set(uids(kuberay)) == before
 
