@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_kuberay.lifecycle import weights
-from jupyter_kuberay.lifecycle._run import Json, LifecycleError, read_json
+from jupyter_kuberay.lifecycle._run import Json, LifecycleError, read_json, write_json
 from jupyter_kuberay.lifecycle.gates import DEFAULTS, TYPES
 from jupyter_kuberay.lifecycle.measures import METRICS, ROUGE
 from jupyter_kuberay.lifecycle.tracking import (
@@ -86,7 +86,8 @@ def register(
 
     Returns
     -------
-    version (models:/NAME/NUMBER), number, alias, model (the copy's path or URL), sha256, code, tracking_uri.
+    What is also written to ``registered.json``: version (models:/NAME/NUMBER), number, alias,
+    model (the copy's path or URL), sha256, code, tracking_uri.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def register(
         number = _version(mlflow, uri, name, place, run_id, logged.model_id, tags)
     if alias:
         asked(lambda: mlflow.set_registered_model_alias(name, alias, number), uri)
-    return {
+    record = {
         "version": f"{SCHEME}{name}/{number}",
         "number": int(number),
         "alias": alias,
@@ -125,6 +126,8 @@ def register(
         "code": f"{commit} (dirty)" if commit and dirty else commit,
         "tracking_uri": shown(uri),
     }
+    write_json(run / "registered.json", record)
+    return record
 
 
 def judge(version: str, validated: Mapping[str, Any], *, tracking_uri: str = "") -> None:
