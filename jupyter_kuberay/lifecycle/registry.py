@@ -117,7 +117,7 @@ def register(
         number = _version(mlflow, uri, name, place, run_id, logged.model_id, tags)
     if alias:
         asked(lambda: mlflow.set_registered_model_alias(name, alias, number), uri)
-    record = {
+    outcome = {
         "version": f"{SCHEME}{name}/{number}",
         "number": int(number),
         "alias": alias,
@@ -126,8 +126,8 @@ def register(
         "code": f"{commit} (dirty)" if commit and dirty else commit,
         "tracking_uri": shown(uri),
     }
-    write_json(run / "registered.json", record)
-    return record
+    write_json(run / "registered.json", outcome)
+    return outcome
 
 
 def judge(version: str, validated: Mapping[str, Any], *, tracking_uri: str = "") -> None:
