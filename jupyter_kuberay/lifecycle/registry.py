@@ -102,12 +102,16 @@ def register(
     sha256 = weights.digest(files, json.dumps(signature))
     commit, dirty = _commit(code)
     records = _records(run, folder)
+    is_server = uri.startswith(("http:", "https:", "databricks"))
+    if is_server and store and ("://" not in store or store.startswith("file:")):
+        hint = "Leave store out, for the server's own place, or give a URL that the cluster can read, such as s3://models."
+        raise LifecycleError(f"The registry {shown(uri)} is a server, which takes no folder of this machine: {store}.", hint)
     mlflow = client(uri, make=True)
     with tempfile.TemporaryDirectory() as made, _logged(mlflow, uri, name, records, commit) as (run_id, logged):
         _write_signature(Path(made), signature)
         for record in records:
             shutil.copy(run / record, Path(made) / record.replace("/", "-"))
-        at_server = not store and "://" in uri and uri.startswith(("http:", "https:", "databricks"))
+        at_server = is_server and not store
         asked(lambda: mlflow.log_model_artifacts(logged.model_id, made), uri, patient=True)
         if at_server:
             asked(lambda: mlflow.log_model_artifacts(logged.model_id, str(folder)), uri, patient=True)

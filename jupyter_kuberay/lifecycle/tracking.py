@@ -31,6 +31,8 @@ CODE, CODE_DIRTY = "code.commit", "code.dirty"
 LOCKED_SECONDS = 10.0  # for which a database is waited for that somebody else writes to
 # MLflow's own variables. By itself it waits for minutes for a server that is away.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+# It would print an address for every run that ends, and a bar for every file.
+_SILENCE = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 _TALKS = ("mlflow.store.db.utils", "mlflow.store.model_registry", "mlflow.tracking", "alembic")
 _FILE_URI = re.compile(r"^sqlite:///(?P<path>[^?]+)")
 
@@ -118,7 +120,7 @@ def asked(act: Callable[[], Answer], uri: str, *, patient: bool = False) -> Answ
     """
     try:
         _wait_for(database_file(uri))
-        with _quiet(), _impatient(patient):
+        with _quiet(), _environment(patient):
             return act()
     except LifecycleError:
         raise
@@ -168,8 +170,8 @@ def _told(error: Exception, uri: str) -> LifecycleError:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else type(error).__name__
-    # sqlalchemy puts the driver's class before the message.
-    return re.sub(r"^\((?:\w+\.)+\w+\) ", "", text)
+    # sqlalchemy puts the driver's class before the message, and a server's answer its code.
+    return re.sub(r"^\((?:\w+\.)+\w+\) |^[A-Z_]{4,}: ", "", text)
 
 
 def _cause(said: str) -> str:
@@ -185,8 +187,9 @@ def _cause(said: str) -> str:
 
 
 @contextmanager
-def _impatient(patient: bool) -> Iterator[None]:
-    unset = {} if patient else {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+def _environment(patient: bool) -> Iterator[None]:
+    wanted = _SILENCE | ({} if patient else _PATIENCE)
+    unset = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(unset)
     try:
         yield

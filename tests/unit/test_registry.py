@@ -401,6 +401,11 @@ def test_a_server_that_is_not_there_is_told_at_once(run: Path):
         assert time.monotonic() - began < 20
 
 
+def test_a_server_is_not_given_a_folder_of_this_machine(run: Path, tmp_path: Path):
+    with pytest.raises(LifecycleError, match=r"is a server, which takes no folder of this machine.*s3://models"):
+        registry.register(str(run), "summarizer", tracking_uri="http://127.0.0.1:9", store=str(tmp_path))
+
+
 def test_a_server_that_says_nothing_is_not_waited_for_and_its_password_is_not_told(silent: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # whoever sets it, is followed
     began = time.monotonic()
