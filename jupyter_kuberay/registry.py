@@ -108,7 +108,7 @@ def _told() -> Iterator[None]:
 def _place(source: str, version: str, uri: str) -> str:
     """A path here, or a URL that fsspec knows. What only MLflow can read is fetched to this machine, once."""
     parts = urlsplit(source)
-    if not parts.scheme or parts.scheme == "file":
+    if parts.scheme == "file":
         return unquote(parts.path)
     if parts.scheme not in _THROUGH_MLFLOW:
         return source

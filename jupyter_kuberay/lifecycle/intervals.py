@@ -32,7 +32,7 @@ def resampled_means(values: NDArray[np.float64], resamples: int = RESAMPLES, see
 
     rows = len(values)
     chance = np.random.default_rng(seed)
-    there = ~np.isnan(values)
+    there = (~np.isnan(values)).astype(float)
     numbers = np.where(there, values, 0.0)
     found = np.full((resamples, values.shape[1]), np.nan)
     for at in range(resamples if rows else 0):

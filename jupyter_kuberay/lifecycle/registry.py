@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from jupyter_kuberay.lifecycle import weights
 from jupyter_kuberay.lifecycle._run import Json, LifecycleError, read_json, write_json
@@ -125,7 +126,7 @@ def register(
         "version": f"{SCHEME}{name}/{number}",
         "number": int(number),
         "alias": alias,
-        "model": place.removeprefix("file://"),
+        "model": unquote(urlsplit(place).path) if place.startswith("file:") else place,
         "sha256": sha256,
         "code": f"{commit} (dirty)" if commit and dirty else commit,
         "tracking_uri": shown(uri),
@@ -257,7 +258,7 @@ def _stored(files: Mapping[str, Path], made: str, store: str, name: str, sha256:
                 _copy(content, Path(draft) / "model")
                 if not place.exists():
                     (Path(draft) / "model").rename(place)
-        return f"file://{place}"
+        return place.as_uri()
     except (OSError, ValueError, ImportError) as error:
         raise LifecycleError(
             f"The weights cannot be copied to {target}: {error}.", "Give a folder or URL with store=, and check its rights."

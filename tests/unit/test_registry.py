@@ -136,8 +136,9 @@ def test_the_same_weights_are_copied_once(run: Path):
 
 
 def test_weights_can_be_kept_elsewhere(run: Path, tmp_path: Path):
-    made = registry.register(str(run), "summarizer", store=str(tmp_path / "store"))
-    assert Path(made["model"]).parent == tmp_path / "store"
+    store = tmp_path / "Ada's store #1, 100% full"
+    made = registry.register(str(run), "summarizer", store=str(store))
+    assert Path(made["model"]).parent == store and core.resolve(made["version"]).model == made["model"]
     there = registry.register(str(run), "summarizer", store="memory://models")
     assert core.resolve(there["version"]).model == there["model"] == f"memory://models/summarizer-{made['sha256'][:16]}"
 
