@@ -454,3 +454,20 @@ def test_a_file_that_is_no_database_is_told(database: Path):
 def test_an_address_that_no_registry_has_is_told():
     with pytest.raises(InvalidSpec, match="The registry nosuch://registry refuses"):
         core.resolve("models:/summarizer@champion", tracking_uri="nosuch://registry")
+
+
+# Weights that only MLflow can read
+
+
+def test_what_only_mlflow_can_read_is_fetched_to_this_machine_once(run: Path, tmp_path: Path):
+    made = registry.register(str(run), "summarizer")
+    run_id = client().get_model_version("summarizer", "1").run_id
+    client().log_artifacts(run_id, made["model"], "weights")
+    client().create_registered_model("other")
+    client().create_model_version("other", source=f"runs:/{run_id}/weights", run_id=run_id)
+    found = core.resolve("models:/other/1")
+    assert Path(found.model).is_relative_to(tmp_path / "data" / "registry" / "fetched")
+    assert (Path(found.model) / "model.safetensors").read_bytes() == (run / "model" / "model.safetensors").read_bytes()
+    changed = (Path(found.model) / "model.safetensors").stat().st_mtime_ns
+    assert core.resolve("models:/other/1").model == found.model
+    assert (Path(found.model) / "model.safetensors").stat().st_mtime_ns == changed
