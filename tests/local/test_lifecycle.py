@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -108,21 +109,98 @@ def make_bart(folder: Path, tokenizer: Path) -> str:
     return str(folder)
 
 
-def test_evaluation_and_validation_stop_a_model_that_has_learned_nothing(trained: Path):
-    evaluated = evaluation.evaluate(str(trained), published=str(trained / "model"), limit=12, worst=2)
+def test_evaluation_and_validation_stop_a_model_that_has_learned_nothing(trained: Path, tmp_path: Path):
+    evaluated = evaluation.evaluate(str(trained), published=str(trained / "model"), limit=12, worst=2, slices={"first": first_letter})
     assert set(evaluated["scores"]) == {"model", "lead1", "published"}
     assert evaluated["scores"]["model"] == evaluated["scores"]["published"]
     assert 0.05 < evaluated["scores"]["lead1"]["rougeL"] < 0.3
+    low, high = evaluated["intervals"]["lead1"]["rougeL"]
+    assert low < evaluated["scores"]["lead1"]["rougeL"] < high
+    assert evaluated["differences"]["published"]["rougeL"] == {"mean": 0, "low": 0, "high": 0}
+    assert {part["slice"] for part in evaluated["slices"]} == {"length", "first"}
     assert len(evaluated["rouge_l"]) == evaluated["reports"] == 12 and len(evaluated["worst"]) == 2
+    assert read_json(trained / "evaluation.json")["scores"] == evaluated["scores"]
     summaries = pd.read_parquet(trained / "evaluation/summaries.parquet")
-    assert {"document", "summary", "model", "published", "lead1"} <= set(summaries.columns)
+    assert {"document", "summary", "model", "published", "lead1", "model.rougeL", "lead1.novelty"} <= set(summaries.columns)
 
-    validated = validation.validate(str(trained))
+    gates = tmp_path / "gates.yaml"
+    gates.write_text(GATES)
+    validated = validation.validate(str(trained), gates=str(gates))
     assert not validated["passed"]
     assert {case["input"] for case in validated["inputs"]} == set(validation.ODD_INPUTS)
     assert all(case["ok"] for case in validated["inputs"])
-    with pytest.raises(NotGoodEnough, match=r"ROUGE-L: .* at least 0\.85 \(failed by"):
+    assert {gate["key"]: gate["passed"] for gate in validated["gates"]} == {
+        "metrics.rougeL.at_least": False,
+        "size.megabytes": False,
+        "robustness.broken": True,
+        "robustness.lost_to_noise": True,
+        "signature": True,
+    }
+    assert 3 < validated["size"]["megabytes"] < 4  # 0.85 million numbers of 4 bytes
+    with pytest.raises(NotGoodEnough, match=r"ROUGE-L: .* at least 0\.85 \(failed by .*megabytes: 3\.\d+, at most 1 \(failed by 2"):
         validation.require(str(trained))
+
+
+GATES = """
+metrics: {rougeL: {at_least: 0.85}}
+size: {megabytes: 1}
+robustness: {broken: 0, lost_to_noise: 1}
+signature: {inputs: {document: string}}
+"""
+
+
+def first_letter(row: dict[str, Any]) -> str:
+    return str(row["document"][0])
+
+
+def test_what_a_worker_that_is_killed_had_is_summarized_again(trained: Path, tmp_path: Path):
+    killed = tmp_path / "killed"
+
+    def kills_who_summarizes(document: str, summary: str, told: str) -> float:
+        """The first report that is measured costs the worker that is at the next ones its life."""
+        import psutil
+
+        if not killed.exists():
+            for process in psutil.process_iter():
+                with contextlib.suppress(psutil.Error):
+                    if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::") and "_Summarize" in " ".join(process.cmdline()):
+                        process.kill()
+                        killed.write_text(str(process.pid))
+        return 1.0
+
+    evaluated = evaluation.evaluate(str(trained), limit=24, batch_size=1, metrics={"alive": kills_who_summarizes})
+    assert killed.exists(), "nobody was killed"
+    assert evaluated["reports"] == len(set(pd.read_parquet(trained / "evaluation/summaries.parquet")["document"])) == 24
+    assert evaluated["scores"]["model"]["alive"] == 1
+
+
+def test_a_metric_that_fails_on_the_cluster_is_told_in_a_sentence(trained: Path):
+    with pytest.raises(LifecycleError, match=r"^The metric 'ratio' failed: ZeroDivisionError: division by zero\. It was called"):
+        evaluation.evaluate(str(trained), limit=4, metrics={"ratio": lambda document, summary, told: 1 / 0})
+
+
+def test_a_classifier_and_a_folder_without_config_are_told_in_a_sentence(trained: Path, tmp_path: Path):
+    from transformers import AutoTokenizer, T5Config, T5ForSequenceClassification
+
+    words = AutoTokenizer.from_pretrained(trained / "model")
+    config = T5Config.from_pretrained(trained / "model")
+    T5ForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
+    words.save_pretrained(tmp_path / "classifier")
+    for address in (str(tmp_path / "classifier"), f"file://{tmp_path}/classifier"):
+        with pytest.raises(
+            LifecycleError, match=r"is a classifier \(T5ForSequenceClassification\), and writes no summaries\. Give a sequence"
+        ):
+            evaluation.evaluate(str(trained), model=address, limit=4)
+    with pytest.raises(LifecycleError, match="is a classifier"):  # by whoever loads it, where the folder cannot be looked into before
+        validation.try_inputs(f"file://{tmp_path}/classifier", ["A disk was full."])
+    (tmp_path / "classifier" / "config.json").unlink()
+    with pytest.raises(LifecycleError, match=r"has no config\.json, so it is no model that transformers can load"):
+        evaluation.evaluate(str(trained), model=str(tmp_path / "classifier"), limit=4)
+
+
+def test_a_slice_of_a_column_that_is_not_there_says_which_are(trained: Path):
+    with pytest.raises(LifecycleError, match=r"no column team to make a slice of\. The data have: .*document"):
+        evaluation.evaluate(str(trained), slices={"team": "team"})
 
 
 def test_a_model_that_was_not_evaluated_is_not_validated(trained: Path, tmp_path: Path):
