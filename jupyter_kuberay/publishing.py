@@ -11,14 +11,15 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jupyter_kuberay import history, serveconfig
+from jupyter_kuberay import gates as judged
+from jupyter_kuberay import history, room, serveconfig
 from jupyter_kuberay.address import Address, address, reach, service_if_there
 from jupyter_kuberay.backends.base import Backend
 from jupyter_kuberay.comparison import change_of_service
 from jupyter_kuberay.errors import Conflict, InvalidSpec
 from jupyter_kuberay.exposure import Exposure
 from jupyter_kuberay.manifest import parse_serve_config, read_service, service_bundle, service_pods
-from jupyter_kuberay.observation import Bundle, Json, Observation
+from jupyter_kuberay.observation import API_VERSION, Bundle, Json, Kind, Observation
 from jupyter_kuberay.published import UPGRADE_SECONDS, Published, answering, config_of, diff, recorded, revisions, rollback, unpublish
 from jupyter_kuberay.revision import Again, Revision
 from jupyter_kuberay.rollout import Clock, Progress, Step, first, upgrade
@@ -73,6 +74,8 @@ async def publish(
     try_out: bool = True,
     registry: str = "",
     allow_pickle: bool = False,
+    gates: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    despite_gates: bool = False,
     who: str = "",
     why: str = "",
     metrics: Mapping[str, float] | None = None,
@@ -120,11 +123,16 @@ async def publish(
     code_store
         A URI of a folder for code that is too large for the service's configuration; the cluster must be able to read it.
     try_out
-        Whether a revision of a service that is there is tried out before it is put in.
+        Whether it is looked beforehand whether it fits on its cluster, and a revision of a service that is there is tried out
+        there before it is put in.
     registry
         Where registered models are kept (MLflow's tracking URI); default: as MLflow is configured here.
     allow_pickle
         Whether a registered model's weights may be a pickle, which can run anything on the cluster.
+    gates
+        What its validation said: the path or URL of a ``validation.json``, or what is in it. A registered model tells its own.
+    despite_gates
+        Whether one that failed some of its gates is published all the same; its history then tells which.
     who, why, metrics
         Kept with the revision. Of a registered model its own metrics are kept, too.
     timeout
@@ -133,7 +141,10 @@ async def publish(
     Raises
     ------
     InvalidSpec
-        The application, its code, or the request cannot be right. Nothing was changed.
+        The application, its code, or the request cannot be right, it failed its gates (`gates.GatesFailed`), or it does not fit on its
+        cluster (`fitting.DoesNotFit`). Nothing was changed.
+    Refused, Forbidden
+        On Kubernetes: the API server would not take the cluster that it is to run on. Nothing was changed.
     Failed
         The application does not start or did not pass its try-out; the message says why. A service that was made is
         removed, one that was there answers as before.
@@ -157,8 +168,11 @@ async def publish(
         gpus=gpus,
     )
     registered = await _resolved(model, registry, allow_pickle, clock)
+    failed = await asyncio.to_thread(_failed_gates, registered, gates, model)
+    if not despite_gates:
+        judged.refuse(failed, model)
     there = await service_if_there(backend, name)
-    move, words = _change(backend, there, cluster, exposure, bearer, defaults, new_cluster)
+    goal, move, words = _change(backend, there, cluster, exposure, bearer, defaults, new_cluster)
     for each in words:
         clock.tell("cluster", each)
     application, route_prefix, is_new = _place(there, name, application, route_prefix)
@@ -179,6 +193,7 @@ async def publish(
         when=history.now(),
         why=why,
         metrics={**(registered.metrics if registered else {}), **(metrics or {})},
+        failed_gates=failed,
         current=True,
     )
     main = next((each.name for each in found.deployments if not names or each.name in names), "")
@@ -191,8 +206,12 @@ async def publish(
         if exposure and not bearer and cluster:
             clock.tell("code", f"Whoever reaches {exposure.url(name, cluster.user)} may call it: it asks for no token.")
         entry = serveconfig.application(wanted, application, route_prefix=route_prefix, main=main, scaling=scaling)
-        wanted = _scaled(wanted, serveconfig.written({"applications": [entry]}))
+        config = serveconfig.written({"applications": [entry]})
+        wanted = _scaled(wanted, config)
         bundle = _bundle(name, wanted, entry, cluster, exposure, bearer)
+        if try_out:
+            await room.check(backend, None, cluster, wanted, found.deployments, config)
+            await _rehearsed(backend, bundle.resource["metadata"], bundle.resource["spec"]["rayClusterConfig"], cluster, clock)
         seen = await first(backend, bundle, wanted, clock, timeout or FIRST_SECONDS)
     else:
         wanted = wanted.model_copy(update={"number": history.next_number(await recorded(backend, there, application))})
@@ -203,6 +222,10 @@ async def publish(
         else:
             config = serveconfig.put_in(config, wanted, application, main=main, scaling=scaling)
         wanted = _scaled(wanted, config)
+        if try_out:
+            await room.check(backend, there, goal, wanted, found.deployments, config)
+        if move:
+            await _rehearsed(backend, there.resource["metadata"], move, goal, clock)
         limit = timeout or (FIRST_SECONDS if move else UPGRADE_SECONDS)
         seen = await upgrade(backend, there, wanted, config, clock, limit, try_out=try_out, is_new=is_new, move_to=move)
     return await answering(backend, seen, wanted, clock, found.example)
@@ -217,6 +240,25 @@ async def _resolved(model: str, uri: str, allow_pickle: bool, clock: Clock) -> R
     found = await asyncio.to_thread(registry.resolve, model, tracking_uri=uri, allow_pickle=allow_pickle)
     clock.tell("code", f"{model} is {found.version}." if found.version != model else f"{model} lies at {found.model}.")
     return found
+
+
+def _failed_gates(registered: Registered | None, gates: str | os.PathLike[str] | Mapping[str, Any] | None, model: str) -> tuple[str, ...]:
+    """By the registry's word, and by what is given. Blocks."""
+    told = tuple(registered.failed) if registered else ()
+    return told + (judged.read(gates, "" if registered else model) if gates is not None else ())
+
+
+async def _rehearsed(backend: Backend, service: Json, pods: Json, cluster: ClusterSpec | None, clock: Clock) -> None:
+    """On Kubernetes, let the API server say whether it would take the cluster, before anything is made or changed."""
+    if backend.name == "local":
+        if cluster and cluster.image:
+            clock.tell("code", await backend.rehearse({}))
+        return
+    name = f"{service['name'][:40]}-dry-run"
+    labels = {key: value for key, value in (service.get("labels") or {}).items() if key.startswith("jupyter-kuberay/")}
+    resource = {"apiVersion": API_VERSION, "kind": str(Kind.CLUSTER), "metadata": {"name": name, "labels": labels}, "spec": pods}
+    if left := await backend.rehearse(resource):
+        clock.tell("code", left)
 
 
 def _place(there: Observation | None, service: str, application: str, route_prefix: str | None) -> tuple[str, str, bool]:
@@ -271,17 +313,17 @@ def _change(
     bearer: SecretKey | None,
     defaults: Collection[str],
     new_cluster: bool,
-) -> tuple[Json | None, Sequence[str]]:
-    """The other cluster that a service that is there is to move to, as its rayClusterConfig, and what to say of it."""
+) -> tuple[ClusterSpec | None, Json | None, Sequence[str]]:
+    """The other cluster that a service that is there is to move to, also as its rayClusterConfig, and what to say of it."""
     if there is None:
-        return None, ()
+        return None, None, ()
     on_kubernetes = backend.name != "local"
     if not on_kubernetes:
         exposure = bearer = None
     goal, token, told = change_of_service(
         there, cluster, exposure, bearer, defaults=defaults, new_cluster=new_cluster, on_kubernetes=on_kubernetes
     )
-    return service_pods(goal, token) if goal else None, told
+    return goal, service_pods(goal, token) if goal else None, told
 
 
 def _shared(backend: Backend, there: Observation | None, cluster: ClusterSpec | None) -> list[str]:

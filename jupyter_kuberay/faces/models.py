@@ -82,13 +82,17 @@ publishing: Callable[[Callable[..., Any]], Callable[..., Any]] = options.togethe
     click.option("--downscale-delay-s", type=float, metavar="SECONDS", help="Likewise: before there are fewer; Serve's default: 600."),
     click.option("--gpus", type=float, metavar="N", help="GPUs of each replica."),
     click.option("--registry", default="", metavar="URI", help="Where models:/… are kept: MLflow's tracking URI; default: as configured."),
+    click.option(
+        "--gates", type=click.Path(), metavar="FILE", help="The validation.json of its run: what failed its gates is not published."
+    ),
+    click.option("--despite-gates", is_flag=True, help="Publish also what failed its gates; its history tells it."),
     click.option("--allow-pickle", is_flag=True, help="Take a registered model whose weights are a pickle, which can run anything."),
     click.option(
         "--bearer", type=SecretReference(), metavar="SECRET[/KEY]", help="On Kubernetes: the Secret with the token that callers show."
     ),
     click.option("--in-image", is_flag=True, help="The application is in the image already: take it by its import path."),
     click.option("--code-store", default="", metavar="URI", help="A folder for code that is too large to go along."),
-    click.option("--no-try-out", is_flag=True, help="Put a new revision in without trying it out first."),
+    click.option("--no-try-out", is_flag=True, help="Put it in without looking first whether it fits and loads."),
     click.option("--why", default="", metavar="TEXT", help="Kept with the revision."),
     click.option("--metric", "metrics", type=Pairs(), multiple=True, metavar="KEY=NUMBER", help="Kept with the revision; can be repeated."),
     options.profile,

@@ -15,6 +15,8 @@ import pytest
 import pytest_asyncio
 
 from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, NotFound
+from jupyter_kuberay.fitting import DoesNotFit
+from jupyter_kuberay.gates import GatesFailed
 from jupyter_kuberay.observation import Bundle, Kind
 from jupyter_kuberay.publishing import diff, publish, reach, revisions, rollback, unpublish
 from jupyter_kuberay.spec import ClusterSpec, HeadSpec
@@ -305,6 +307,29 @@ async def test_one_that_is_scaled_to_zero_is_ready_and_answers_who_asks(service,
         assert (await ask(service.url))["model"] == "m25"
     assert (await service(model="m26", replicas=2)).revision.scaling.replicas == 2
     await answers(service.url, "m26")
+
+
+async def test_what_failed_its_gates_changes_nothing_unless_that_is_meant_and_then_its_history_tells_it(service, backend):
+    before = await service(model="m27")
+    gates = {"passed": False, "gates": [{"name": "ROUGE-L", "found": 0.8, "wanted": 0.85, "at_least": True, "passed": False}]}
+    with pytest.raises(GatesFailed, match=r"m28 failed 1 of its gates.*ROUGE-L: 0.8, at least 0.85 \(failed by 0.05\)"):
+        await service(model="m28", gates=gates)
+    assert (await ask(service.url))["model"] == "m27"
+    assert [each.number for each in await revisions(backend, "tiny")][-1] == before.revision.number
+    await service(model="m28", gates=gates, despite_gates=True)
+    assert [each.failed_gates for each in await revisions(backend, "tiny") if each.current] == [
+        ("ROUGE-L: 0.8, at least 0.85 (failed by 0.05)",)
+    ]
+
+
+async def test_what_does_not_fit_changes_nothing_and_says_what_is_short(service, backend):
+    await service(model="m29")
+    config = (await backend.get(Kind.SERVICE, "tiny")).spec["serveConfigV2"]
+    with pytest.raises(DoesNotFit, match=r"1000 replicas of 'Tiny' with 0.1 CPUs each do not fit on cluster tiny.*room for \d+"):
+        await service(model="m30", replicas=1000, try_out=True)
+    with pytest.raises(DoesNotFit, match=r"with 0.1 CPUs and 1 GPU each.*room for 0"):
+        await service("loud.py:app", model="m30", application="other", gpus=1, try_out=True)
+    assert (await backend.get(Kind.SERVICE, "tiny")).spec["serveConfigV2"] == config
 
 
 async def test_an_upgrade_that_is_cancelled_is_either_in_or_not_and_says_which(service, backend):

@@ -76,6 +76,8 @@ class NewRevision(Spec):
     registry: Annotated[str, Field(max_length=2000, description="Where models:/… are kept; default: as MLflow is configured.")] = ""
     settings: Json = Field(default={}, description="Further entries of the application's user_config.")
     replicas: Annotated[Count | None, Field(description="Of its main deployment; default: as the code says, or as before.")] = None
+    gates: Annotated[str, Field(max_length=2000, description="What its validation said: the path or URL of a validation.json.")] = ""
+    despite_gates: Annotated[bool, Field(description="Whether one that failed its gates is published all the same.")] = False
     min_replicas: Annotated[
         Count | None, Field(description="Scaled by its queue instead: how few replicas; 0: none while nobody asks.")
     ] = None

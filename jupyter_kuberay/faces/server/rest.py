@@ -23,7 +23,7 @@ from jupyter_kuberay.faces.server.asking import ask
 from jupyter_kuberay.faces.server.dashboards import Asked, Dashboards
 from jupyter_kuberay.faces.server.feed import Feed, Status, told_problem, told_time
 from jupyter_kuberay.faces.server.publications import Publications
-from jupyter_kuberay.faces.server.trained import found, located
+from jupyter_kuberay.faces.server.trained import below, found, located
 from jupyter_kuberay.observation import Bundle, Json, Kind, Observation
 from jupyter_kuberay.publishing import Published
 from jupyter_kuberay.rollout import Progress
@@ -34,7 +34,7 @@ from jupyter_kuberay.status import ClusterStatus, JobStatus, ServiceStatus, clus
 # Of a `NewRevision`, what is handed on as it is.
 _SAID = (
     *("application", "route_prefix", "settings", "replicas", "min_replicas", "max_replicas", "target_ongoing_requests"),
-    *("downscale_delay_s", "gpus", "registry", "why", "metrics"),
+    *("downscale_delay_s", "gpus", "registry", "despite_gates", "why", "metrics"),
 )
 _LONGEST_TAIL, _MOST_RUNS = 10_000, 1_000
 
@@ -228,10 +228,13 @@ class Rest:
             raise Conflict(f"There is a service {asked.name!r} already, and it is somebody else's.", "Choose another name.")
         where = await terms(self._client, asked.name, profile=asked.profile, workers=asked.workers)
         app, model = await asyncio.to_thread(located, self._root, asked.app, asked.model)
+        gates = below(self._root, asked.gates) if asked.gates else None
         said = {name: getattr(asked, name) for name in _SAID}
 
         async def work(told: Progress) -> Published:
-            return await publishing.publish(self._client.backend, asked.name, app=app, model=model, progress=told, **said, **where)
+            return await publishing.publish(
+                self._client.backend, asked.name, app=app, model=model, gates=gates, progress=told, **said, **where
+            )
 
         return await self._publications.begin(asked.name, "publish", work)
 
