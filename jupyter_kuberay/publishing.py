@@ -211,7 +211,7 @@ async def publish(
         bundle = _bundle(name, wanted, entry, cluster, exposure, bearer)
         if try_out:
             await room.check(backend, None, cluster, wanted, found.deployments, config)
-            await _rehearsed(backend, bundle.resource["metadata"], bundle.resource["spec"]["rayClusterConfig"], cluster, clock)
+            await _rehearsed(backend, bundle.resource["metadata"], bundle.resource["spec"]["rayClusterConfig"], clock)
         seen = await first(backend, bundle, wanted, clock, timeout or FIRST_SECONDS)
     else:
         wanted = wanted.model_copy(update={"number": history.next_number(await recorded(backend, there, application))})
@@ -225,7 +225,7 @@ async def publish(
         if try_out:
             await room.check(backend, there, goal, wanted, found.deployments, config)
         if move:
-            await _rehearsed(backend, there.resource["metadata"], move, goal, clock)
+            await _rehearsed(backend, there.resource["metadata"], move, clock)
         limit = timeout or (FIRST_SECONDS if move else UPGRADE_SECONDS)
         seen = await upgrade(backend, there, wanted, config, clock, limit, try_out=try_out, is_new=is_new, move_to=move)
     return await answering(backend, seen, wanted, clock, found.example)
@@ -248,12 +248,8 @@ def _failed_gates(registered: Registered | None, gates: str | os.PathLike[str] |
     return told + (judged.read(gates, "" if registered else model) if gates is not None else ())
 
 
-async def _rehearsed(backend: Backend, service: Json, pods: Json, cluster: ClusterSpec | None, clock: Clock) -> None:
+async def _rehearsed(backend: Backend, service: Json, pods: Json, clock: Clock) -> None:
     """On Kubernetes, let the API server say whether it would take the cluster, before anything is made or changed."""
-    if backend.name == "local":
-        if cluster and cluster.image:
-            clock.tell("code", await backend.rehearse({}))
-        return
     name = f"{service['name'][:40]}-dry-run"
     labels = {key: value for key, value in (service.get("labels") or {}).items() if key.startswith("jupyter-kuberay/")}
     resource = {"apiVersion": API_VERSION, "kind": str(Kind.CLUSTER), "metadata": {"name": name, "labels": labels}, "spec": pods}

@@ -62,7 +62,7 @@ class Backend(ABC):
         InvalidSpec, Refused, Forbidden
             It would not take it: its words.
         """
-        return "On this machine images are not tried beforehand: nothing runs in one."
+        return ""  # on this machine nothing runs in an image; that one was asked for is said by itself
 
     @abstractmethod
     async def patch(self, kind: Kind, name: str, patch: Sequence[Json]) -> Observation:
