@@ -245,6 +245,8 @@ async def _resolved(model: str, uri: str, allow_pickle: bool, clock: Clock) -> R
 def _failed_gates(registered: Registered | None, gates: str | os.PathLike[str] | Mapping[str, Any] | None, model: str) -> tuple[str, ...]:
     """By the registry's word, and by what is given. Blocks."""
     told = tuple(registered.failed) if registered else ()
+    if registered and registered.validated is False and not told:
+        told = (f"{registered.version} is registered as one that did not pass.",)
     return told + (judged.read(gates, "" if registered else model) if gates is not None else ())
 
 

@@ -322,6 +322,51 @@ async def test_what_failed_its_gates_changes_nothing_unless_that_is_meant_and_th
     ]
 
 
+@one_machine
+async def test_an_alias_is_resolved_once_its_version_is_recorded_and_one_that_failed_its_gates_is_refused(
+    service, backend, tmp_path, monkeypatch
+):
+    registry = pytest.importorskip("jupyter_kuberay.lifecycle.registry")
+    monkeypatch.setenv("JUPYTER_KUBERAY_DATA_DIR", str(tmp_path / "data"))
+    where = f"sqlite:///{tmp_path}/mlflow.db"
+    run = a_run(tmp_path / "run", passed=True)
+    registry.register(str(run), "tiny", tracking_uri=where)
+    registry.promote("tiny", 1, tracking_uri=where)
+    published = await service(model="models:/tiny@champion", registry=where)
+    assert (published.revision.model_version, published.revision.metrics["rougeL"]) == ("models:/tiny/1", 0.94)
+    assert (await ask(service.url))["model"] == published.revision.model and "models:" not in published.revision.model
+    worse = a_run(tmp_path / "worse", passed=False)
+    registry.register(str(worse), "tiny", tracking_uri=where)
+    registry.judge("models:/tiny/2", json.loads((worse / "validation.json").read_text()), tracking_uri=where)
+    registry.promote("tiny", 2, tracking_uri=where, though_failed=True)
+    assert (await revisions(backend, "tiny"))[-1].model_version == "models:/tiny/1"
+    with pytest.raises(GatesFailed, match=r"models:/tiny@champion failed 1 of its gates.*failed by 0.25"):
+        await service(model="models:/tiny@champion", registry=where)
+    with pytest.raises(NotFound):
+        await service(model="models:/tiny@nobody", registry=where)
+
+
+def a_run(folder, *, passed):
+    """A run folder as the lifecycle leaves it; its model has one number."""
+    import numpy
+    from safetensors.numpy import save_file
+
+    model = folder / "model"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text('{"architectures": ["T5ForConditionalGeneration"]}')
+    save_file({"weight": numpy.array([float(passed)])}, model / "model.safetensors")
+    gate = {
+        "name": "ROUGE-L",
+        "key": "metrics.rougeL.at_least",
+        "passed": passed,
+        "verdict": "ROUGE-L: 0.6, at least 0.85 (failed by 0.25)",
+    }
+    scores = {"model": {"rougeL": 0.94}, "lead1": {"rougeL": 0.16}}
+    (folder / "evaluation.json").write_text(json.dumps({"models": {"model": str(model)}, "scores": scores, "reports": 10}))
+    (folder / "validation.json").write_text(json.dumps({"passed": passed, "model": str(model), "gates": [gate]}))
+    return folder
+
+
 async def test_what_does_not_fit_changes_nothing_and_says_what_is_short(service, backend):
     await service(model="m29")
     config = (await backend.get(Kind.SERVICE, "tiny")).spec["serveConfigV2"]
