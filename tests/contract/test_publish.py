@@ -17,6 +17,7 @@ import pytest_asyncio
 from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, NotFound
 from jupyter_kuberay.fitting import DoesNotFit
 from jupyter_kuberay.gates import GatesFailed
+from jupyter_kuberay.manifest import cluster_bundle
 from jupyter_kuberay.observation import Bundle, Kind
 from jupyter_kuberay.publishing import diff, publish, reach, revisions, rollback, unpublish
 from jupyter_kuberay.spec import ClusterSpec, HeadSpec
@@ -307,6 +308,16 @@ async def test_one_that_is_scaled_to_zero_is_ready_and_answers_who_asks(service,
         assert (await ask(service.url))["model"] == "m25"
     assert (await service(model="m26", replicas=2)).revision.scaling.replicas == 2
     await answers(service.url, "m26")
+
+
+async def test_a_rehearsal_of_a_cluster_makes_none_and_on_kubernetes_says_what_would_be_refused(backend, cluster):
+    resource = cluster_bundle(cluster.changed(name="rehearsed")).resource
+    left = await backend.rehearse(resource)
+    assert left == "" or "may not create pods" in left
+    assert "rehearsed" not in [each.name for each in await backend.list(Kind.CLUSTER)]
+    if NAME != "local":
+        with pytest.raises(InvalidSpec, match="headGroupSpec"):
+            await backend.rehearse({**resource, "spec": {**resource["spec"], "headGroupSpec": {"rayStartParams": 1}}})
 
 
 async def test_what_failed_its_gates_changes_nothing_unless_that_is_meant_and_then_its_history_tells_it(service, backend):

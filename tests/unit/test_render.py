@@ -144,6 +144,14 @@ def test_a_published_model_shows_how_to_call_it_and_not_its_code() -> None:
     assert REVISION.code not in text
 
 
+def test_each_application_of_a_service_tells_its_revision_its_replicas_and_where_it_answers() -> None:
+    one = ApplicationStatus(name="polite", state="RUNNING", revision=2, replicas="0 to 4 replicas", route_prefix="/polite")
+    assert "polite: RUNNING, revision 2, 0 to 4 replicas, at /polite" in plain(SERVICE.model_copy(update={"applications": (one,)}))
+    other = PUBLISHED.revision.model_copy(update={"application": "polite", "model_version": "models:/tiny/3"})
+    text = plain(Published("summarizer", "http://x/polite", other, "curl http://x/polite", ()))
+    assert "application   polite" in text and "models:/tiny/3 (s3://x)" in text
+
+
 def test_revisions_show_which_one_is_current_and_what_it_was_measured_at() -> None:
     text = plain(Listing("revision", [REVISION]))
     assert "current" in text and "rougeL 0.94" in text
