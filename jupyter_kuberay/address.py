@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from jupyter_kuberay import revision as values
-from jupyter_kuberay import source
+from jupyter_kuberay import serveconfig, source
 from jupyter_kuberay.backends.base import SERVE_PORT, Backend
 from jupyter_kuberay.errors import InvalidSpec, NotFound, Unreachable
 from jupyter_kuberay.manifest import URL, parse_serve_config, read_service, serve_service
@@ -44,50 +43,63 @@ async def service(backend: Backend, name: str) -> Observation:
     return found
 
 
-async def address(backend: Backend, seen: Observation, example: str | None = None) -> Address:
+async def address(backend: Backend, seen: Observation, example: str | None = None, application: str = "") -> Address:
     """Where a service answers: outside if it has an address there, otherwise inside its Kubernetes cluster, or on this machine.
 
     Parameters
     ----------
     example
         Path and query of a request that it answers; default: what its code says, where that travels with the service.
+    application
+        Which one; default: the one that is called like the service, or the first one.
 
     Raises
     ------
     NotFound, Unreachable
         On this machine, where it has no cluster that answers now.
     """
-    url = await _address(backend, seen) + _route(seen)
+    url = await _address(backend, seen) + _route(seen, application)
     token = ' -H "Authorization: Bearer $TOKEN"' if read_service(seen.resource).bearer else ""
-    asked = await asyncio.to_thread(_example, seen) if example is None else example
+    asked = await asyncio.to_thread(_example, seen, application) if example is None else example
     quoted = (asked or "/").replace("'", "%27")  # it is pasted into a shell, and is somebody's code's word
-    return Address(url, f"curl{token} '{url}{quoted}'", str(_main(seen).get("name") or "default"))
+    return Address(url, f"curl{token} '{url}{quoted}'", str(_main(seen, application).get("name") or "default"))
 
 
-def _example(seen: Observation) -> str:
+def _example(seen: Observation, application: str) -> str:
     try:
-        revision = values.read(str(seen.spec.get("serveConfigV2") or ""))
+        name = str(_main(seen, application).get("name") or "default")
+        revision = serveconfig.read(str(seen.spec.get("serveConfigV2") or ""), name)
         code = "" if "://" in revision.code else revision.code
         return source.of_zip(revision.app, base64.b64decode(code)).example if code else ""
     except (InvalidSpec, ValueError, RuntimeError, zlib.error):
         return ""  # another tool's, or what its code says cannot be read
 
 
-def _main(seen: Observation) -> Json:
-    applications = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))["applications"]
-    found = next((each for each in applications if isinstance(each, dict)), None)
-    if found is None:
+def _main(seen: Observation, application: str) -> Json:
+    listed = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))["applications"]
+    applications = [each for each in listed if isinstance(each, dict)]
+    if application:
+        named = [each for each in applications if each.get("name", "default") == application]
+        if not named:
+            raise serveconfig.missing(str(seen.spec["serveConfigV2"]), application)
+        return named[0]
+    if not applications:
         raise InvalidSpec(f"Service {seen.name!r} has no application.", "Publish one.")
-    return found
+    return next((each for each in applications if each.get("name") == seen.name), applications[0])
 
 
-def _route(seen: Observation) -> str:
-    return str(_main(seen).get("route_prefix") or "/").rstrip("/")
+def _route(seen: Observation, application: str = "") -> str:
+    return str(_main(seen, application).get("route_prefix") or "/").rstrip("/")
 
 
 @asynccontextmanager
-async def reach(backend: Backend, name: str) -> AsyncIterator[str]:
+async def reach(backend: Backend, name: str, application: str = "") -> AsyncIterator[str]:
     """Where a service answers from this process, as "http://host:port/route", for as long as the context lasts.
+
+    Parameters
+    ----------
+    application
+        As in `address`.
 
     Raises
     ------
@@ -99,7 +111,7 @@ async def reach(backend: Backend, name: str) -> AsyncIterator[str]:
     if not cluster:
         raise Unreachable(f"Service {name!r} has no cluster now.", "Wait until it answers; its status tells why it does not.")
     async with backend.reach(cluster, SERVE_PORT) as at:
-        yield f"http://{at.address}{_route(seen)}"
+        yield f"http://{at.address}{_route(seen, application)}"
 
 
 async def _address(backend: Backend, seen: Observation) -> str:

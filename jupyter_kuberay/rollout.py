@@ -12,16 +12,17 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
-from jupyter_kuberay import revision as values
+from jupyter_kuberay import history
 from jupyter_kuberay.backends.base import DASHBOARD_PORT, Backend
 from jupyter_kuberay.errors import Conflict, Failed, Forbidden, KubeRayError, NotFound, TimedOut, Unreachable
 from jupyter_kuberay.manifest import NAME, parse_serve_config
 from jupyter_kuberay.observation import API_VERSION, Bundle, ChangeType, Json, Kind, Observation
 from jupyter_kuberay.outcome import explained, failure_of, last_line
-from jupyter_kuberay.revision import Revision
+from jupyter_kuberay.revision import Again, Revision
+from jupyter_kuberay.serveconfig import swap
 from jupyter_kuberay.status import (
+    BROKEN,
     ApplicationStatus,
     JobPhase,
     JobStatus,
@@ -36,6 +37,7 @@ from jupyter_kuberay.status import (
 TRY_OUT_SECONDS = 300
 _ASK_SERVE_S = 0.25
 _BACK = "The earlier revision is back in and answers."
+_TAKEN_OUT = "It is taken out again; the service's other applications answer as before."
 _STAYED = "The earlier cluster answers as before; KubeRay makes one more like it, which takes its place."
 
 
@@ -74,8 +76,8 @@ async def first(backend: Backend, bundle: Bundle, wanted: Revision, clock: Clock
         async with asyncio.timeout(timeout):
             await asyncio.shield(made)
             clock.tell("cluster", "Asked for.")
-            seen = await _answering(backend, name, clock, whole=True)
-            await _keep(backend, seen, wanted)
+            seen = await _answering(backend, name, wanted.application, clock, whole=True)
+            await keep(backend, seen, wanted)
     except TimeoutError:
         status = await _status(backend, name)
         await _removed(backend, name, clock, made)
@@ -110,20 +112,30 @@ async def upgrade(
     backend: Backend,
     there: Observation,
     wanted: Revision,
+    text: str,
     clock: Clock,
     timeout: float,
     *,
-    try_out: bool,
-    keep: bool = True,
+    try_out: bool = False,
+    again: Again | None = None,
+    is_new: bool = False,
     move_to: Json | None = None,
-    **options: Any,
 ) -> Observation:
     """Put ``wanted`` in; with ``move_to`` (a RayService's rayClusterConfig) on another cluster, which takes over once it answers.
 
     On that it cannot be tried out beforehand; the earlier cluster answers until it has shown that it does.
+
+    Parameters
+    ----------
+    text
+        The service's ``serveConfigV2`` with ``wanted`` in it.
+    again
+        What is recorded of a revision that was in before. None: ``wanted`` is recorded as a new one.
+    is_new
+        Whether its application is: then no earlier revision of it can be put back in.
     """
     before: Json = {"serveConfigV2": str(there.spec.get("serveConfigV2") or "")}
-    after: Json = {"serveConfigV2": values.put_in(before["serveConfigV2"], wanted, **options)}
+    after: Json = {"serveConfigV2": text}
     if move_to is not None:
         before, after = before | {"rayClusterConfig": there.spec.get("rayClusterConfig")}, after | {"rayClusterConfig": move_to}
     name = there.name
@@ -132,14 +144,14 @@ async def upgrade(
         async with asyncio.timeout(timeout):
             if try_out and move_to is None:
                 await _tried(backend, there, wanted, clock)
-            patched = asyncio.create_task(backend.patch(Kind.SERVICE, name, values.swap(before, after)))
+            patched = asyncio.create_task(backend.patch(Kind.SERVICE, name, swap(before, after)))
             await asyncio.shield(patched)
             clock.tell("put", f"Revision {wanted.number} is put in.")
-            seen = await _answering(backend, name, clock)
+            seen = await _answering(backend, name, wanted.application, clock)
     except asyncio.CancelledError:
         is_in = patched is not None and await asyncio.shield(_succeeded(patched))
-        if is_in and keep:
-            await asyncio.shield(_keep(backend, there, wanted))
+        if is_in:
+            await asyncio.shield(keep(backend, there, wanted, again))
         clock.tell("kept" if is_in else "undone", f"Revision {wanted.number} is {'in' if is_in else 'not in'}.")
         raise
     except Conflict:
@@ -155,18 +167,17 @@ async def upgrade(
             # What is there now is what was kept, with the defaults that an API server writes into it.
             now = {field: patched.result().spec.get(field) for field in after}
             await asyncio.shield(_put_back(backend, name, now, before, clock))
-        back = _BACK if move_to is None else _STAYED
+        back = _STAYED if move_to is not None else _TAKEN_OUT if is_new else _BACK
         if isinstance(error, TimeoutError):
             raise TimedOut(f"Revision {wanted.number} did not answer within {timeout:.0f} s. {back}", "Give it more time.") from None
         raise Failed(f"{error.message} {back}", error.hint) from error
-    if keep:
-        await asyncio.shield(_keep(backend, seen, wanted))
+    await asyncio.shield(keep(backend, seen, wanted, again))
     return seen
 
 
 async def _put_back(backend: Backend, name: str, now: Json, earlier: Json, clock: Clock) -> None:
     with suppress(KubeRayError):
-        back = await backend.patch(Kind.SERVICE, name, values.swap(now, earlier))
+        back = await backend.patch(Kind.SERVICE, name, swap(now, earlier))
         if newer := second_cluster(back):
             # KubeRay cannot give a second cluster up. It makes one like the first in its place, and sooner when it is gone.
             await backend.delete(Kind.CLUSTER, newer)
@@ -215,37 +226,42 @@ async def _ended(backend: Backend, job: str) -> JobStatus:
     raise Failed("The try-out was deleted before it ended.", "Publish again.")
 
 
-async def _keep(backend: Backend, service: Observation, wanted: Revision) -> None:
-    """Record a revision. One that was recorded already is."""
+async def keep(backend: Backend, service: Observation, wanted: Revision, again: Again | None = None) -> None:
+    """Record a revision (one that was recorded already is), or that it was put in ``again``."""
+    mark = os.urandom(4).hex()
+    resource = history.record(service.resource, wanted) if again is None else history.record_again(service.resource, wanted, again, mark)
     with suppress(Conflict):
-        await backend.create(Bundle(resource=values.record(service.resource, wanted)))
+        await backend.create(Bundle(resource=resource))
 
 
 # Waiting
 
 
-async def _answering(backend: Backend, name: str, clock: Clock, *, whole: bool = False) -> Observation:
-    """The service once what it was asked for last runs; `Failed` when it will not. ``whole``: the cluster is new, too."""
+async def _answering(backend: Backend, name: str, application: str, clock: Clock, *, whole: bool = False) -> Observation:
+    """The service once what ``application`` was asked for last runs; `Failed` when it will not. ``whole``: the cluster is new, too."""
     async with aclosing(watched(backend, Kind.SERVICE, name)) as states:
         async for seen in states:
             status = service_status(seen)
-            failed = [each for each in status.applications if each.state == "DEPLOY_FAILED"]
+            mine = next((each for each in status.applications if each.name == application), None)
+            failed = mine is not None and mine.state == "DEPLOY_FAILED"
             # KubeRay tells what Serve says some seconds late: it is asked as soon as it has been told what is wanted.
             # While there is a second cluster, it alone gets what is asked for, and nothing is told of the first one's.
             second = second_cluster(seen)
             told = status.settled or (status.phase is Phase.READY and _is_noticed(seen) and not second)
-            if told or failed:
-                state, message = await _at_serve(backend, seen, second or status.cluster, status.applications, told)
+            # Where another application is broken, the service as a whole does not settle.
+            alone = not told and not second and any(each.state in BROKEN and each.name != application for each in status.applications)
+            if told or failed or alone:
+                state, message = await _at_serve(backend, seen, second or status.cluster, application, status.applications, told)
                 if state == "DEPLOY_FAILED":
-                    raise explained(message or failed[0].message, "The application does not start")
-                if state == "RUNNING" and told:
+                    raise explained(message or (mine.message if mine else ""), "The application does not start")
+                if state == "RUNNING" and (told or alone):
                     clock.tell("ready", "It answers.")
                     return seen
             elif status.phase is Phase.FAILED and status.cause:
                 raise Failed(f"Service {name!r} failed: {status.cause.what}", status.cause.remedy)
             if second and not status.cause:
                 clock.tell("cluster", f"The second cluster, {second}, is starting; the first one answers.")
-            if status.cause:
+            if status.cause and not alone:
                 clock.tell("cluster" if whole and not status.applications else "ready", last_line(status.cause.what))
     raise NotFound(f"Service {name!r} was deleted meanwhile.", "Publish it again.")
 
@@ -255,35 +271,35 @@ def _is_noticed(seen: Observation) -> bool:
 
 
 async def _at_serve(
-    backend: Backend, seen: Observation, cluster: str, applications: Sequence[ApplicationStatus], told: bool
+    backend: Backend, seen: Observation, cluster: str, application: str, applications: Sequence[ApplicationStatus], told: bool
 ) -> tuple[str, str]:
-    """What Serve itself makes of the configuration that is asked for, once it makes up its mind; state and message.
+    """What Serve itself makes of what ``application`` is asked for, once it makes up its mind; state and message.
 
     KubeRay's status runs ahead of Serve (observedGeneration) and behind it (the applications' states), and nothing
     tells when Serve changes: so it is asked, for as long as it has something else or is still at it.
     """
     from jupyter_kuberay.backends.dashboard import Dashboard
 
-    wanted = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))["applications"]
+    listed = parse_serve_config(str(seen.spec.get("serveConfigV2") or ""))["applications"]
+    wanted: Json = next((each for each in listed if each.get("name", "default") == application), {})
     while True:
         try:
             async with backend.reach(cluster, DASHBOARD_PORT) as at:
                 found = (await Dashboard(at.host, at.port, at.token).applications()).get("applications") or {}
         except (Forbidden, NotFound, Unreachable):
-            failed = next((each for each in applications if each.state == "DEPLOY_FAILED"), None)
+            failed = next((each for each in applications if each.name == application and each.state == "DEPLOY_FAILED"), None)
             return ("DEPLOY_FAILED", failed.message) if failed else ("RUNNING", "")  # the status is all that can be known
-        there = [found.get(str(each.get("name"))) or {} for each in wanted]
-        if all(_same(each, at_serve.get("deployed_app_config") or {}) for each, at_serve in zip(wanted, there, strict=True)):
-            for state in ("DEPLOY_FAILED", "RUNNING"):
-                some = [each for each in there if each.get("status") == state]
-                if len(some) == len(there) or (some and state == "DEPLOY_FAILED"):
-                    return state, application_message(some[0])
+        there: Json = found.get(application) or {}
+        state = str(there.get("status") or "")
+        if same(wanted, there.get("deployed_app_config") or {}) and state in ("DEPLOY_FAILED", "RUNNING"):
+            return state, application_message(there)
         if not told:
             return "DEPLOYING", ""  # the watch tells when there is more to see
         await asyncio.sleep(_ASK_SERVE_S)
 
 
-def _same(wanted: Json, deployed: Json) -> bool:
+def same(wanted: Json, deployed: Json) -> bool:
+    """Whether Serve has taken what an application's configuration asks for: its code, and what its deployments are given."""
     configured = {each["name"]: each.get("user_config") for each in deployed.get("deployments") or []}
     return (wanted.get("args") or {}) == (deployed.get("args") or {}) and all(
         each.get("user_config") == configured.get(each["name"]) for each in wanted.get("deployments") or []

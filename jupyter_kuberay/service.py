@@ -21,6 +21,7 @@ from jupyter_kuberay.loop import run_sync
 
 if TYPE_CHECKING:
     from jupyter_kuberay.client import Client
+    from jupyter_kuberay.difference import Difference
     from jupyter_kuberay.exposure import Exposure
     from jupyter_kuberay.metering import Sample
     from jupyter_kuberay.publishing import Published
@@ -68,7 +69,8 @@ def publish(
         As `jupyter_kuberay.publishing.publish` says; default: for a new service, the profile's (of ``cluster``, where that
         names one).
     settings, replicas, gpus, why, metrics, timeout, more
-        As `jupyter_kuberay.publishing.publish` says.
+        As `jupyter_kuberay.publishing.publish` says; ``application``, ``route_prefix``, ``min_replicas``, ``max_replicas``, ``gates``,
+        ``registry`` are among the others.
 
     Raises
     ------
@@ -150,11 +152,20 @@ def _terms(
     }
 
 
-def rollback(name: str, to: int | None = None, *, client: Client | None = None, progress: Progress | None = None) -> Published:
-    """Put an earlier revision in again: ``to``, or the one before the current one."""
-    from jupyter_kuberay.publishing import rollback
+def rollback(
+    name: str,
+    to: int | None = None,
+    *,
+    application: str = "",
+    why: str = "",
+    client: Client | None = None,
+    progress: Progress | None = None,
+) -> Published:
+    """Put an earlier revision in again: ``to``, or the one before the current one. ``why`` is kept with its history."""
+    from jupyter_kuberay.published import rollback
 
-    return run_sync(rollback((client or default_client()).backend, name, to, progress=progress))
+    client = client or default_client()
+    return run_sync(rollback(client.backend, name, to, application=application, who=client.user, why=why, progress=progress))
 
 
 class Service:
@@ -169,26 +180,31 @@ class Service:
         return run_sync(self._client.service(self.name))
 
     @contextmanager
-    def reach(self) -> Iterator[str]:
+    def reach(self, application: str = "") -> Iterator[str]:
         """The service's address from here, as "http://host:port", for as long as the context lasts.
 
         On Kubernetes, from outside, a tunnel carries it meanwhile; what `publish` gives as ``url`` is its address inside.
         It leads to the cluster that answers when it is opened: after a move to another one, open it anew.
+
+        Parameters
+        ----------
+        application
+            Whose route is added; default: the one that is called like the service.
         """
         from jupyter_kuberay.publishing import reach
 
-        context = reach(self._client.backend, self.name)
+        context = reach(self._client.backend, self.name, application)
         address = run_sync(context.__aenter__())
         try:
             yield address
         finally:
             run_sync(context.__aexit__(None, None, None))
 
-    def revisions(self) -> list[Revision]:
-        """All that was published under this name, the oldest first."""
-        from jupyter_kuberay.publishing import revisions
+    def revisions(self, application: str = "") -> list[Revision]:
+        """All that was published as ``application`` (default: the one that is called like the service), the oldest first."""
+        from jupyter_kuberay.published import revisions
 
-        return run_sync(revisions(self._client.backend, self.name))
+        return run_sync(revisions(self._client.backend, self.name, application=application))
 
     def metrics(self) -> list[Sample]:
         """What its processes count, for Prometheus and for whoever asks once: Serve's metrics and the application's own.
@@ -199,15 +215,21 @@ class Service:
 
         return run_sync(metrics(self._client.backend, self.name))
 
-    def rollback(self, to: int | None = None) -> Published:
+    def diff(self, before: int | None = None, after: int | None = None, *, application: str = "") -> Difference:
+        """What two revisions differ in; default: the current one and the one before it."""
+        from jupyter_kuberay.published import diff
+
+        return run_sync(diff(self._client.backend, self.name, before, after, application=application))
+
+    def rollback(self, to: int | None = None, *, application: str = "", why: str = "") -> Published:
         """Put an earlier revision in again: ``to``, or the one before the current one."""
-        return rollback(self.name, to, client=self._client)
+        return rollback(self.name, to, application=application, why=why, client=self._client)
 
-    def unpublish(self) -> None:
-        """Remove it with its revisions and the cluster below it."""
-        from jupyter_kuberay.publishing import unpublish
+    def unpublish(self, application: str = "") -> None:
+        """Remove it with its revisions and the cluster below it; with ``application`` that one only, unless it is the last one."""
+        from jupyter_kuberay.published import unpublish
 
-        run_sync(unpublish(self._client.backend, self.name))
+        run_sync(unpublish(self._client.backend, self.name, application=application))
 
     def __repr__(self) -> str:
         try:

@@ -14,6 +14,7 @@ from jupyter_kuberay.errors import InvalidSpec
 from jupyter_kuberay.observation import Json
 from jupyter_kuberay.spec import ClusterSpec
 
+_WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".onnx", ".gguf"}
 MAXIMUM_SETTINGS = 20_000  # characters of JSON: they travel in a command line, with the code
 
 
@@ -85,6 +86,18 @@ def model_uri(model: str, *, shared: Sequence[str]) -> str:
             f"The model {model!r} lies on this machine, where the cluster cannot read it.", f"Copy it {where}, and give its address there."
         )
     return f"file://{path}"
+
+
+def weight_of(uri: str) -> int:
+    """Bytes of the weights at an address that this machine can look at; 0 where it cannot, or nothing is there. Blocks."""
+    if not uri.startswith("file://"):
+        return 0
+    place = Path(uri.removeprefix("file://"))
+    try:
+        files = [each for each in place.rglob("*") if each.suffix in _WEIGHTS] if place.is_dir() else [place]
+        return sum(each.stat().st_size for each in files)
+    except OSError:
+        return 0
 
 
 def shared_folders(cluster: ClusterSpec) -> list[str]:

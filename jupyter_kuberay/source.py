@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from jupyter_kuberay.errors import InvalidSpec
 
@@ -34,6 +35,8 @@ class Deployment:
 
     name: str
     configurable: bool  # it has reconfigure(user_config), so a model can be changed in place
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of its decorator, those that are written out there
+    is_whole: bool = field(default=False, compare=False)  # whether these are all: neither is one computed, nor are any changed later
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,17 @@ def _described(module: str, attribute: str, files: Files, readable: Files) -> So
 def deployments_in(trees: Sequence[ast.Module]) -> tuple[Deployment, ...]:
     """The deployments that modules declare by decorator, in order."""
     classes = {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    # `Deployment.options(...)` gives one with others, and cannot be followed from here.
+    changed = any(isinstance(node, ast.Attribute) and node.attr == "options" for tree in trees for node in ast.walk(tree))
     found = []
     for tree in trees:
         for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 name = _deployment_name(node)
                 if name is not None:
-                    found.append(Deployment(name, isinstance(node, ast.ClassDef) and _reconfigures(node, classes)))
+                    options, whole = _options(node)
+                    configurable = isinstance(node, ast.ClassDef) and _reconfigures(node, classes)
+                    found.append(Deployment(name, configurable, options, whole and not changed))
     return tuple({each.name: each for each in reversed(found)}[name] for name in dict.fromkeys(each.name for each in found))
 
 
@@ -127,6 +134,19 @@ def _deployment_name(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
                 return str(keyword.value.value)
         return node.name
     return None
+
+
+def _options(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[dict[str, Any], bool]:
+    """What the decorator's arguments are, as far as they are written out, and whether all of them are."""
+    found: dict[str, Any] = {}
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "deployment":
+            for keyword in decorator.keywords:
+                try:
+                    found[keyword.arg or ""] = ast.literal_eval(keyword.value)
+                except ValueError:
+                    return found, False
+    return found, "" not in found
 
 
 def _reconfigures(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> bool:

@@ -50,6 +50,20 @@ class Backend(ABC):
             The world cannot take it (a read-only or full disk, a quota).
         """
 
+    async def rehearse(self, cluster: Json) -> str:
+        """Let the world say whether it would take a RayCluster and its pods, without making any of them.
+
+        Returns
+        -------
+        What could not be tried, in a sentence; "" where all was.
+
+        Raises
+        ------
+        InvalidSpec, Refused, Forbidden
+            It would not take it: its words.
+        """
+        return ""  # on this machine nothing runs in an image; that one was asked for is said by itself
+
     @abstractmethod
     async def patch(self, kind: Kind, name: str, patch: Sequence[Json]) -> Observation:
         """Change a resource by an RFC 6902 JSON patch, all of it or nothing.

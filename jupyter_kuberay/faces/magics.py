@@ -29,6 +29,15 @@ PROGRAM = "%kuberay"
 _REDRAWN_S = 0.25  # a table that changes, at most so often
 _TAKE_A_CELL = ("job", "app")
 
+# What a notebook shows as a table or card, by module and class: none of them is imported for that.
+SHOWN = (
+    ("jupyter_kuberay.status", "ClusterStatus"),
+    ("jupyter_kuberay.status", "ServiceStatus"),
+    ("jupyter_kuberay.status", "JobStatus"),
+    ("jupyter_kuberay.published", "Published"),
+    ("jupyter_kuberay.difference", "Difference"),
+)
+
 _applications: dict[str, CellApplication] = {}  # of this kernel's cells
 _events: CellEvents | None = None  # of this process's shell
 
@@ -233,12 +242,7 @@ def load_ipython_extension(shell: Any) -> None:
     shell.set_hook("complete_command", _complete, re_key=r"(.*=\s*)?%?kuberay\s")
     html = shell.display_formatter.formatters["text/html"]
     plain = shell.display_formatter.formatters["text/plain"]
-    for module, name in (
-        ("jupyter_kuberay.status", "ClusterStatus"),
-        ("jupyter_kuberay.status", "ServiceStatus"),
-        ("jupyter_kuberay.status", "JobStatus"),
-        ("jupyter_kuberay.publishing", "Published"),
-    ):
+    for module, name in SHOWN:
         html.for_type_by_name(module, name, _as_html)
         plain.for_type_by_name(module, name, _as_plain)
 

@@ -61,19 +61,38 @@ publishing: Callable[[Callable[..., Any]], Callable[..., Any]] = options.togethe
         default="",
         metavar="URI",
         shell_complete=options.model_paths,
-        help="The weights: a path here, or a URI that the cluster can read.",
+        help="The weights: a path here, a URI that the cluster can read, or models:/NAME@ALIAS of a registry.",
     ),
+    click.option(
+        "--application",
+        default="",
+        metavar="APPLICATION",
+        help="Which application of the service; one that is not there is added. Default: the one that is called like it.",
+    ),
+    click.option("--route-prefix", metavar="/PATH", help="Where a new application answers; default: / or /APPLICATION."),
     click.option(
         "--set", "settings", type=Pairs(), multiple=True, metavar="KEY=VALUE", help="A setting of the application; can be repeated."
     ),
     click.option("--replicas", type=int, metavar="N", help="How many replicas answer."),
+    click.option("--min-replicas", type=int, metavar="N", help="Scaled by its queue instead: how few; 0: none while nobody asks."),
+    click.option("--max-replicas", type=int, metavar="N", help="Likewise: how many at most."),
+    click.option(
+        "--target-ongoing-requests", type=float, metavar="N", help="Likewise: requests at a time for each replica; Serve's default: 2."
+    ),
+    click.option("--downscale-delay-s", type=float, metavar="SECONDS", help="Likewise: before there are fewer; Serve's default: 600."),
     click.option("--gpus", type=float, metavar="N", help="GPUs of each replica."),
+    click.option("--registry", default="", metavar="URI", help="Where models:/… are kept: MLflow's tracking URI; default: as configured."),
+    click.option(
+        "--gates", type=click.Path(), metavar="FILE", help="The validation.json of its run: what failed its gates is not published."
+    ),
+    click.option("--despite-gates", is_flag=True, help="Publish also what failed its gates; its history tells it."),
+    click.option("--allow-pickle", is_flag=True, help="Take a registered model whose weights are a pickle, which can run anything."),
     click.option(
         "--bearer", type=SecretReference(), metavar="SECRET[/KEY]", help="On Kubernetes: the Secret with the token that callers show."
     ),
     click.option("--in-image", is_flag=True, help="The application is in the image already: take it by its import path."),
     click.option("--code-store", default="", metavar="URI", help="A folder for code that is too large to go along."),
-    click.option("--no-try-out", is_flag=True, help="Put a new revision in without trying it out first."),
+    click.option("--no-try-out", is_flag=True, help="Put it in without looking first whether it fits and loads."),
     click.option("--why", default="", metavar="TEXT", help="Kept with the revision."),
     click.option("--metric", "metrics", type=Pairs(), multiple=True, metavar="KEY=NUMBER", help="Kept with the revision; can be repeated."),
     options.profile,
@@ -149,14 +168,24 @@ def _number(key: str, value: Any) -> float:
     return float(value)
 
 
+of_application: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--application", default="", metavar="APPLICATION", help="Which of its applications; default: the one that is called like it."
+)
+
+
 @command(SECTION)
 @click.argument("name", shell_complete=options.service_names)
 @click.option("--to", type=int, metavar="REVISION", help="Which one; default: the one before the current one.")
-def rollback(face: Face, name: str, to: int | None) -> Any:
-    """Put an earlier revision of a service in again."""
+@of_application
+@click.option("--why", default="", metavar="TEXT", help="Kept with its history.")
+def rollback(face: Face, name: str, to: int | None, application: str, why: str) -> Any:
+    """Put an earlier revision of a service in again.
+
+    It keeps its number; revisions tells when it was put in again, by whom and why.
+    """
     from jupyter_kuberay.service import rollback
 
-    return _publishing(face, name, lambda told: rollback(name, to, client=face.client, progress=told))
+    return _publishing(face, name, lambda told: rollback(name, to, application=application, why=why, client=face.client, progress=told))
 
 
 def _publishing(face: Face, name: str, act: Callable[[Callable[[Step], None]], Published]) -> Published:
@@ -210,35 +239,63 @@ def services(face: Face, name: str) -> Any:
 
 @command(SECTION)
 @click.argument("name", shell_complete=options.service_names)
-def revisions(face: Face, name: str) -> Any:
-    """List what was published under a name, the oldest first."""
+@of_application
+def revisions(face: Face, name: str, application: str) -> Any:
+    """List what was published under a name, the oldest first, and when an earlier one was put in again."""
     from jupyter_kuberay.faces.answers import Listing
     from jupyter_kuberay.service import Service
 
-    return Listing("revision", Service(name, face.client).revisions())
+    return Listing("revision", Service(name, face.client).revisions(application))
+
+
+@command(SECTION)
+@click.argument("name", shell_complete=options.service_names)
+@click.argument("before", type=int, required=False)
+@click.argument("after", type=int, required=False)
+@of_application
+def diff(face: Face, name: str, before: int | None, after: int | None, application: str) -> Any:
+    """Show what two revisions of a service differ in: code, model, settings, replicas, metrics.
+
+    Without AFTER: BEFORE and the current one. Without both: the current one and
+    the one before it.
+    """
+    from jupyter_kuberay.service import Service
+
+    return Service(name, face.client).diff(before, after, application=application)
 
 
 @command(SECTION)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=options.service_names)
+@of_application
 @options.yes
 @options.waits(60, "nothing of it is left")
-def unpublish(face: Face, names: tuple[str, ...], yes: bool, no_wait: bool, timeout: float) -> Any:
-    """Remove services, with their revisions and clusters."""
+def unpublish(face: Face, names: tuple[str, ...], application: str, yes: bool, no_wait: bool, timeout: float) -> Any:
+    """Remove services, with their revisions and clusters; with --application one application of a service.
+
+    The last application of a service goes with its service.
+    """
     from jupyter_kuberay.faces.answers import Listing, Removed
     from jupyter_kuberay.observation import Kind
+    from jupyter_kuberay.published import unpublish
 
     client = face.client
+    if application and len(names) > 1:
+        raise WrongUse(f"--application {application} is of one service, and {len(names)} are named.", "Name one.")
     for name in names:
         run_sync(client.seen(name, Kind.SERVICE))
-    if not yes and not face.ask(f"Unpublish {', '.join(names)}? Nothing answers there any more, and revisions are lost."):
+    what = f"application {application} of {names[0]}" if application else ", ".join(names)
+    if not yes and not face.ask(f"Unpublish {what}? Nothing answers there any more, and revisions are lost."):
         raise Interrupted("Nothing was removed.")
     gone = []
     for name in names:
         try:
             with face.waiting(name) as told:
                 told("Ending its processes.", 0.0)
-                run_sync(client.down(name, kind=Kind.SERVICE, wait=not no_wait, timeout=timeout))
+                whole = run_sync(unpublish(client.backend, name, application=application, wait=not no_wait, timeout=timeout))
         except KeyboardInterrupt:
             raise Interrupted(f"Interrupted. Service {name!r} goes on ending.") from None
-        gone.append(Removed(name=name, kind="RayService", gone=not no_wait))
+        if application and whole:
+            face.say(f"It was the last application of service {name}, which goes with it.")
+        kind = "RayService" if whole else "Application"
+        gone.append(Removed(name=name if whole else application, kind=kind, gone=not no_wait))
     return Listing("removed", gone)

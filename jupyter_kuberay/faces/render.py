@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from jupyter_kuberay.batch.piping import PipelineRun
 from jupyter_kuberay.batch.sweeping import Sweep
-from jupyter_kuberay.faces import view_jobs, view_runs  # noqa: F401  (they add how jobs and runs look)
+from jupyter_kuberay.faces import view_jobs, view_runs, view_services  # noqa: F401  (they add how their answers look)
 from jupyter_kuberay.faces.answers import Listing, Manifest
 from jupyter_kuberay.faces.view import Code, Mood, View, Words, view
 from jupyter_kuberay.revision import Revision

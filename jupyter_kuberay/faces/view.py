@@ -11,8 +11,6 @@ from typing import Any
 
 from jupyter_kuberay.faces.answers import Attaching, Listing, Removed
 from jupyter_kuberay.profiles import Profile
-from jupyter_kuberay.publishing import Published
-from jupyter_kuberay.revision import Revision
 from jupyter_kuberay.spec import ClusterSpec
 from jupyter_kuberay.status import ClusterStatus, Phase, ServiceStatus
 
@@ -92,8 +90,6 @@ def _(answer: Listing, now: datetime) -> View:
 
 _EMPTY = {
     "cluster": "There is no cluster. Bring one up: jupyter kuberay up NAME",
-    "service": "There is no service. Publish one: jupyter kuberay publish NAME …",
-    "revision": "Nothing was published.",
     "profile": "No profile is offered.",
     "removed": "Nothing was there to take down.",
 }
@@ -115,7 +111,7 @@ def _clusters(found: Sequence[ClusterStatus], now: datetime) -> View:
         )
         for one in found
     )
-    below = [words for one in found for words in _causes(one, f"{one.name}: ")]
+    below = [words for one in found for words in causes(one, f"{one.name}: ")]
     return View(columns, rows, tuple(below))
 
 
@@ -133,7 +129,7 @@ def _(answer: ClusterStatus, now: datetime) -> View:
         state = Words("up", Mood.GOOD) if node.ready else Words(node.reason or "starting", Mood.BAD if node.reason else Mood.BUSY)
         again = f", restarted {node.restarts} times" if node.restarts > 1 else ", restarted once" if node.restarts else ""
         rows.append((Words("node"), Words(f"{node.name} ({node.group}){again}: {state.text}")))
-    below = [*_causes(answer), *(Words(note, Mood.FAINT) for note in answer.notes)]
+    below = [*causes(answer), *(Words(note, Mood.FAINT) for note in answer.notes)]
     return View((), tuple(rows), tuple(below))
 
 
@@ -147,7 +143,8 @@ def _facts(answer: ClusterStatus, now: datetime) -> list[tuple[str, str]]:
     ]
 
 
-def _causes(answer: ClusterStatus | ServiceStatus, before: str = "") -> list[Words]:
+def causes(answer: ClusterStatus | ServiceStatus, before: str = "") -> list[Words]:
+    """What is wrong, and what helps; ``before`` is what it begins with in a list, where it is told in one line."""
     if answer.cause is None:
         return []
     waits = answer.phase in (Phase.PENDING, Phase.STARTING)
@@ -174,75 +171,6 @@ def _by_group(answer: ClusterStatus) -> str:
 def gpus(answer: ClusterStatus) -> str:
     """How many, and that they are simulated where they are; "" for none."""
     return (f"{answer.gpus} simulated" if answer.simulated_gpus else str(answer.gpus)) if answer.gpus else ""
-
-
-# --- services ------------------------------------------------------------
-
-
-def _services(found: Sequence[ServiceStatus], now: datetime) -> View:
-    columns = ("NAME", "PHASE", "REVISION", "MODEL", "CLUSTER", "AGE")
-    rows = tuple(
-        (
-            Words(one.name, Mood.STRONG),
-            phase_words(one.phase),
-            Words("-" if one.revision is None else str(one.revision)),
-            Words(one.model or "-"),
-            Words(one.cluster or "-"),
-            Words(age(one.created, now)),
-        )
-        for one in found
-    )
-    return View(columns, rows, tuple(words for one in found for words in _causes(one, f"{one.name}: ")))
-
-
-@_view.register
-def _(answer: ServiceStatus, now: datetime) -> View:
-    facts = [
-        ("revision", "" if answer.revision is None else f"{answer.revision}" + ("" if answer.settled else " (being put in)")),
-        ("model", answer.model),
-        ("cluster", answer.cluster),
-        ("profile", answer.profile),
-        ("user", answer.user),
-        ("age", age(answer.created, now).strip("-")),
-    ]
-    rows = [(Words("service"), Words(answer.name, Mood.STRONG)), (Words("phase"), phase_words(answer.phase))]
-    rows += [(Words(label), Words(text)) for label, text in facts if text]
-    rows += [
-        (Words("application"), Words(f"{one.name}: {one.state}{': ' + one.message if one.message else ''}")) for one in answer.applications
-    ]
-    return View((), tuple(rows), (*_causes(answer), *(Words(note, Mood.FAINT) for note in answer.notes)))
-
-
-@_view.register
-def _(answer: Published, now: datetime) -> View:
-    rows = [
-        (Words("service"), Words(answer.name, Mood.STRONG)),
-        (Words("revision"), Words(str(answer.revision.number), Mood.GOOD)),
-        (Words("URL"), Words(answer.url)),
-    ]
-    if answer.revision.model:
-        rows.append((Words("model"), Words(answer.revision.model)))
-    seconds = answer.timeline[-1].seconds if answer.timeline else 0.0
-    rows.append((Words("took"), Words(f"{seconds:.1f} s")))
-    return View((), tuple(rows), (Words("Call it:", Mood.FAINT), Code(answer.call)))
-
-
-def _revisions(found: Sequence[Revision], now: datetime) -> View:
-    columns = ("REVISION", "", "MODEL", "SETTINGS", "METRICS", "WHO", "AGE", "WHY")
-    rows = tuple(
-        (
-            Words(str(one.number), Mood.STRONG),
-            Words("current" if one.current else "", Mood.GOOD),
-            Words(one.model or "-"),
-            Words(", ".join(f"{key}={value}" for key, value in one.settings.items()) or "-"),
-            Words(", ".join(f"{key} {value:.4g}" for key, value in one.metrics.items()) or "-"),
-            Words(one.who or "-"),
-            Words(age(one.when, now)),
-            Words(one.why),
-        )
-        for one in found
-    )
-    return View(columns, rows)
 
 
 # --- the rest ------------------------------------------------------------
@@ -272,8 +200,6 @@ def _removed(found: Sequence[Removed], _: datetime) -> View:
 
 _TABLES: dict[str, Any] = {
     "cluster": _clusters,
-    "service": _services,
-    "revision": _revisions,
     "profile": _profiles,
     "removed": _removed,
 }

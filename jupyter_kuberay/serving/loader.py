@@ -34,6 +34,7 @@ TRIED = "jupyter-kuberay-tried"  # the key by which the line of an outcome is to
 _MARK = "__jupyter_kuberay_code__"
 _NOT_THEIRS = (__file__, importlib.__file__, "<frozen importlib")  # whose frames help nobody
 _LAST_FRAMES = 6
+_NICE = 10  # of what is done beside a revision that answers
 _LAST_CHARACTERS = 4000
 
 
@@ -55,12 +56,25 @@ def build(args: dict[str, Any]) -> Application:
         When its code cannot be fetched, or loading it met one: Serve tries again.
     """
     _refuse_to_be_open()
+    _give_way()
     code = _Code(str(args.get("code") or ""), str(args.get("sha256") or ""))
     folder = code.place(_folder())
     application = _loaded(str(args["app"]), dict(args.get("settings") or {}))
     if folder is not None:
         _ship(code, folder, application)
     return application
+
+
+def _give_way() -> None:
+    """Leave the CPUs to those who answer requests meanwhile.
+
+    Serve builds an application in a worker process of its own, which ends with that; a process that was told to give way can
+    never be told otherwise, so no other one is.
+    """
+    import ray
+
+    if ray._private.worker.global_worker.mode == ray._private.worker.WORKER_MODE:
+        os.nice(_NICE)
 
 
 def _loaded(app: str, settings: dict[str, Any]) -> Application:
@@ -355,6 +369,7 @@ def main(argv: list[str]) -> int:
     if len(argv) not in (2, 3) or argv[0] != "try":
         sys.stderr.write("usage: python -m jupyter_kuberay_loader try BASE64 [CODE]\n")
         return 2
+    os.nice(_NICE)
     _import_serve()
     asked = json.loads(base64.b64decode(argv[1]))
     args = {**asked["args"], "code": argv[2]} if len(argv) == 3 else asked["args"]

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import yaml
 
+from jupyter_kuberay import scaling
 from jupyter_kuberay.observation import Json, Node, Observation
 from jupyter_kuberay.status import causes
 from jupyter_kuberay.status.causes import SERVE_IS_MISSING, Finding
@@ -31,7 +32,7 @@ from jupyter_kuberay.status.observed import (
 )
 from jupyter_kuberay.status.values import ApplicationStatus, Cause, Phase, ServiceStatus
 
-_BROKEN = ("DEPLOY_FAILED", "UNHEALTHY")
+BROKEN = ("DEPLOY_FAILED", "UNHEALTHY")
 _NAMES_DEPLOYMENTS = "Failed to update the deployments"  # and no more, in Serve's message of an application whose replicas fail
 _SERVE_BEGINS = timedelta(seconds=60)  # with the applications, after the head is up
 
@@ -39,8 +40,8 @@ _SERVE_BEGINS = timedelta(seconds=60)  # with the applications, after the head i
 def service_status(seen: Observation, now: datetime | None = None) -> ServiceStatus:
     """Judge a RayService by its applications, its conditions, and the nodes below it."""
     active, pending = (seen.status.get(key) or {} for key in ("activeServiceStatus", "pendingServiceStatus"))
-    applications = _applications(active) or _applications(pending)
-    broken = [application for application in applications if application.state in _BROKEN]
+    applications = _applications(seen, active) or _applications(seen, pending)
+    broken = [application for application in applications if application.state in BROKEN]
     ready = is_true(seen, "Ready")
     trouble = _trouble(seen, broken, now)
     phase = _phase(seen, ready, bool(applications), trouble, bool(broken))
@@ -185,12 +186,29 @@ def _second_cluster(seen: Observation, active: str, pending: str) -> tuple[str, 
     return (f"A second cluster, {pending}, is made beside {active} and takes over once it answers; until then it needs {cost} more.",)
 
 
-def _applications(part: Json) -> tuple[ApplicationStatus, ...]:
+def _applications(seen: Observation, part: Json) -> tuple[ApplicationStatus, ...]:
     found = part.get("applicationStatuses") or {}
     return tuple(
-        ApplicationStatus(name=name, state=str(state.get("status") or ""), message=application_message(state))
+        ApplicationStatus(name=name, state=str(state.get("status") or ""), message=application_message(state), **_asked_of(seen, name))
         for name, state in sorted(found.items())
     )
+
+
+def _asked_of(seen: Observation, name: str) -> Json:
+    """What an application is asked to run, and where, and how many of it."""
+    config = next((each for each in _asked_for(seen) if each.get("name", "default") == name), None)
+    if config is None:
+        return {}  # it is on its way out
+    given = _user_config(config)
+    listed = config.get("deployments") if isinstance(config.get("deployments"), list) else []
+    deployments = [each for each in listed or [] if isinstance(each, dict)]
+    main: Json = next((each for each in deployments if isinstance(each.get("user_config"), dict)), deployments[0] if deployments else {})
+    return {
+        "revision": given["revision"] if isinstance(given.get("revision"), int) else None,
+        "model": str(given.get("model", "")),
+        "route_prefix": str(config.get("route_prefix") or "/"),
+        "replicas": scaling.read(main).words,
+    }
 
 
 def application_message(state: Json) -> str:
@@ -221,9 +239,14 @@ def _asked_for(seen: Observation) -> tuple[Json, ...]:
 
 
 def _main_user_config(seen: Observation) -> Json:
-    """What says which revision and model it is; where no deployment takes any, what the application is built with."""
-    listed = [application["deployments"] for application in _asked_for(seen) if isinstance(application.get("deployments"), list)]
-    deployments = [part for deployments in listed for part in deployments if isinstance(part, dict)]
-    given = [part.get("user_config") for part in deployments]
-    given += [args.get("settings") for application in _asked_for(seen) if isinstance(args := application.get("args"), dict)]
+    """What says which revision and model it is, of the application that is called like the service, or else of the first that has any."""
+    applications = sorted(_asked_for(seen), key=lambda each: each.get("name") != seen.name)
+    return next((given for each in applications if (given := _user_config(each))), {})
+
+
+def _user_config(application: Json) -> Json:
+    """What its deployments are given; where none takes any, what the application is built with."""
+    listed, args = application.get("deployments"), application.get("args")
+    deployments = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
+    given = [part.get("user_config") for part in deployments] + [args.get("settings") if isinstance(args, dict) else None]
     return next((each for each in given if isinstance(each, dict)), {})

@@ -72,12 +72,17 @@ class ApplicationStatus(_Value):
     name: str
     state: str  # as Serve says it: DEPLOYING, RUNNING, DEPLOY_FAILED, UNHEALTHY, …
     message: str = ""
+    revision: int | None = None  # that is asked for; None where it was not published by us
+    model: str = ""  # the weights' URI
+    route_prefix: str = ""
+    replicas: str = ""  # that are asked for, such as "2 replicas" or "0 to 4 replicas"; "" where its code says how many
 
 
 class ServiceStatus(_Status):
     """A service at one moment; ``cause`` is never None in Pending, Starting, Degraded and Failed."""
 
     phase: Phase
+    # Of the application that is called like it, or of the first one; the others' are theirs.
     revision: int | None = None  # that is asked for; None where it was not published by us
     model: str = ""  # the weights' URI
     applications: tuple[ApplicationStatus, ...] = ()

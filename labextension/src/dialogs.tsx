@@ -9,7 +9,7 @@ import { DialogBody } from './components/body';
 import { Findings } from './components/findings';
 import { NewClusterForm, type IDraft } from './components/form';
 import { type IRevisionDraft, Progress, PublishForm } from './components/publish';
-import { before, Revisions } from './components/revisions';
+import { before, type IReturnDraft, Revisions } from './components/revisions';
 import { groups, lost } from './format';
 import { Refusal } from './rest';
 import type {
@@ -170,32 +170,31 @@ export async function showProgress(
   );
 }
 
-/** Which revision to roll back to, or null. */
+/** Which revision to roll back to, and why; or null. */
 export async function askRevision(
   name: string,
   revisions: readonly IRevision[],
+  model: IModel,
   trans: TranslationBundle
-): Promise<number | null> {
-  let chosen = before(revisions);
+): Promise<IReturnDraft | null> {
+  const application = revisions[0]?.application ?? '';
+  const draft: IReturnDraft = { to: before(revisions), application, why: '' };
   const list = (
-    <Revisions
-      revisions={revisions}
-      trans={trans}
-      choose={number => {
-        chosen = number;
-      }}
-    />
+    <Revisions model={model} service={name} revisions={revisions} draft={draft} trans={trans} />
   );
+  const several = (model.services.get(name)?.applications.length ?? 1) > 1;
   const { button } = await showDialog({
     title: trans.__('Revisions of %1', name),
     body: new DialogBody(list),
     buttons: [
       Dialog.cancelButton({ label: trans.__('Close') }),
-      ...(revisions.length > 1 ? [Dialog.okButton({ label: trans.__('Roll Back') })] : [])
+      ...(revisions.length > 1 || several
+        ? [Dialog.okButton({ label: trans.__('Roll Back') })]
+        : [])
     ],
     focusNodeSelector: 'input:checked'
   });
-  return button.accept ? chosen : null;
+  return button.accept && draft.to !== null ? draft : null;
 }
 
 /** Where a page cannot lead to a dashboard: the command that does. */

@@ -2,7 +2,7 @@
  * Values as a person reads them. Pure.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { ICluster, ITraffic, IUsage, Phase } from './tokens';
+import type { ICluster, IDifference, IService, ITraffic, IUsage, Phase } from './tokens';
 
 /** What a group has of what it wants. */
 export interface IGroup {
@@ -110,12 +110,69 @@ export function traffic(traffic: ITraffic, trans: TranslationBundle): string {
   return [
     replicas === null || replicas_wanted === null
       ? ''
-      : trans._n('%2 of %1 replica', '%2 of %1 replicas', replicas_wanted, replicas),
+      : replicas_wanted === 0 && replicas === 0
+        ? trans.__('scaled to zero')
+        : trans._n('%2 of %1 replica', '%2 of %1 replicas', replicas_wanted, replicas),
     requests_per_s === null ? '' : trans.__('%1 req/s', few(requests_per_s)),
     p95_ms === null ? '' : trans.__('p95\u00a0%1\u00a0ms', few(p95_ms))
   ]
     .filter(Boolean)
     .join(' · ');
+}
+
+/** Such as "classifier · RUNNING · revision 3 · 0 to 4 replicas · /classify": one of a service's applications. */
+export function applicationWords(
+  application: IService['applications'][number],
+  trans: TranslationBundle
+): string {
+  const { name, state, revision, replicas, route_prefix } = application;
+  const number = revision === null ? '' : trans.__('revision %1', revision);
+  return [name, state, number, replicas, route_prefix].filter(Boolean).join(' · ');
+}
+
+/** One row of what two revisions differ in. */
+export interface IDifferenceRow {
+  readonly what: string;
+  readonly before: string;
+  readonly after: string;
+  readonly change: string;
+}
+
+/** What two revisions differ in, row by row; the lines of files are not in it. */
+export function differenceRows(
+  difference: IDifference,
+  trans: TranslationBundle
+): readonly IDifferenceRow[] {
+  const { facts, settings, scaling, metrics, files } = difference;
+  const word = (value: unknown) =>
+    value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value);
+  const few = (value: number | null) => (value === null ? '–' : String(+value.toPrecision(4)));
+  const change = {
+    added: trans.__('added'),
+    removed: trans.__('removed'),
+    changed: trans.__('changed')
+  };
+  return [
+    ...[...facts, ...settings, ...scaling].map(each => ({
+      what: each.key,
+      before: word(each.before),
+      after: word(each.after),
+      change: ''
+    })),
+    ...metrics.map(each => ({
+      what: each.key,
+      before: few(each.before),
+      after: few(each.after),
+      change:
+        each.difference === null ? '' : `${each.difference > 0 ? '+' : ''}${few(each.difference)}`
+    })),
+    ...files.map(each => ({
+      what: each.path,
+      before: '',
+      after: '',
+      change: change[each.change]
+    }))
+  ];
 }
 
 /** A phase in the user's language. */

@@ -5,6 +5,7 @@ import type { IRest } from './rest';
 import type {
   ICluster,
   IDashboard,
+  IDifference,
   IFinding,
   IFoundModel,
   INewCluster,
@@ -14,6 +15,7 @@ import type {
   IPublication,
   IQuestion,
   IReply,
+  IReturn,
   IRevision
 } from './tokens';
 
@@ -77,16 +79,30 @@ export abstract class Requests {
     return this._publication([], asked);
   }
 
-  rollback(service: string, to?: number): Promise<IPublication> {
-    return this._publication([service, 'rollback'], to === undefined ? {} : { to });
+  rollback(service: string, to?: number, more: IReturn = {}): Promise<IPublication> {
+    return this._publication(
+      [service, 'rollback'],
+      to === undefined ? { ...more } : { to, ...more }
+    );
   }
 
   async cancelPublication(service: string): Promise<void> {
     await this.rest.json('DELETE', ['services', service, 'publication']);
   }
 
-  revisions(service: string): Promise<readonly IRevision[]> {
-    return this.rest.json('GET', ['services', service, 'revisions']);
+  revisions(service: string, application = ''): Promise<readonly IRevision[]> {
+    const query = application ? { application } : undefined;
+    return this.rest.json('GET', ['services', service, 'revisions'], undefined, { query });
+  }
+
+  difference(
+    service: string,
+    before: number,
+    after: number,
+    application = ''
+  ): Promise<IDifference> {
+    const query = { before: String(before), after: String(after), application };
+    return this.rest.json('GET', ['services', service, 'diff'], undefined, { query });
   }
 
   ask(service: string, question: IQuestion): Promise<IReply> {

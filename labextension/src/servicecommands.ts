@@ -54,9 +54,10 @@ export function addServiceCommands(context: IContext): void {
     execute: args => {
       const name = nameOf(context, args, 'service');
       return trying(context, trans.__('%1 stays as it is', name), async () => {
-        const to = await askRevision(name, await model.revisions(name), trans);
-        if (to !== null) {
-          await shown(await model.rollback(name, to));
+        const back = await askRevision(name, await model.revisions(name), model, trans);
+        if (back?.to) {
+          const { to, application, why } = back;
+          await shown(await model.rollback(name, to, { application, why }));
         }
       });
     }

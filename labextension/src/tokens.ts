@@ -58,6 +58,12 @@ export interface IService extends IStatus {
     readonly name: string;
     readonly state: string;
     readonly message: string;
+    /** That is asked for; null where it was not published from here. */
+    readonly revision: number | null;
+    readonly model: string;
+    readonly route_prefix: string;
+    /** That are asked for, such as "0 to 4 replicas"; '' where the code says how many. */
+    readonly replicas: string;
   }[];
   readonly cluster: string;
   readonly settled: boolean;
@@ -188,8 +194,19 @@ export interface INewRevision {
   readonly app: string;
   readonly model?: string;
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** Which of the service's; default: the one that is called like it. */
+  readonly application?: string;
+  readonly route_prefix?: string;
   readonly replicas?: number;
+  /** Instead of a number of replicas: bounds, between which the queue decides. */
+  readonly min_replicas?: number;
+  readonly max_replicas?: number;
+  readonly target_ongoing_requests?: number;
   readonly gpus?: number;
+  /** What the gates said, as the file browser has it, or as the server finds it. */
+  readonly gates?: string;
+  /** Publish also what failed its gates. */
+  readonly despite_gates?: boolean;
   readonly profile?: string;
   readonly why?: string;
   readonly metrics?: Readonly<Record<string, number>>;
@@ -213,15 +230,64 @@ export interface IPublication {
   readonly call: string;
 }
 
+/** What more there is to say of a way back. */
+export interface IReturn {
+  readonly application?: string;
+  readonly why?: string;
+}
+
 export interface IRevision {
   readonly number: number;
+  readonly application: string;
   readonly app: string;
   readonly model: string;
+  /** What a registry calls it, such as "models:/summarizer/3"; '' without one. */
+  readonly model_version: string;
+  /** Gates that it failed, and was published despite. */
+  readonly failed_gates: readonly string[];
+  /** When it was put in again, the oldest first. */
+  readonly again: readonly {
+    readonly who: string;
+    readonly when: string;
+    readonly why: string;
+    /** 0 where that is not known. */
+    readonly instead_of: number;
+  }[];
   readonly who: string;
   readonly when: string;
   readonly why: string;
   readonly metrics: Readonly<Record<string, number>>;
   readonly current: boolean;
+}
+
+/** One value of two revisions; null where there is none. */
+export interface IChange {
+  readonly key: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/** What two revisions differ in. */
+export interface IDifference {
+  readonly before: number;
+  readonly after: number;
+  readonly same_code: boolean;
+  readonly files: readonly {
+    readonly path: string;
+    readonly change: 'added' | 'removed' | 'changed';
+    /** A unified diff; '' where there is none to show. */
+    readonly text: string;
+  }[];
+  readonly code_note: string;
+  readonly facts: readonly IChange[];
+  readonly settings: readonly IChange[];
+  readonly scaling: readonly IChange[];
+  readonly metrics: readonly {
+    readonly key: string;
+    readonly before: number | null;
+    readonly after: number | null;
+    readonly difference: number | null;
+  }[];
 }
 
 /** A request to a service, below its own address. */
@@ -310,10 +376,17 @@ export interface IModel {
   /** Begin to publish; `publications` tells how it goes on. */
   publish(asked: INewRevision): Promise<IPublication>;
   /** Begin to put an earlier revision in again; default: the one before. */
-  rollback(service: string, to?: number): Promise<IPublication>;
+  rollback(service: string, to?: number, more?: IReturn): Promise<IPublication>;
   /** Undo the publication that is under way. */
   cancelPublication(service: string): Promise<void>;
-  revisions(service: string): Promise<readonly IRevision[]>;
+  /** Of the application that is called like the service, or of another. */
+  revisions(service: string, application?: string): Promise<readonly IRevision[]>;
+  difference(
+    service: string,
+    before: number,
+    after: number,
+    application?: string
+  ): Promise<IDifference>;
   ask(service: string, question: IQuestion): Promise<IReply>;
 
   /** Take a run out of the list; its files stay. */

@@ -83,6 +83,19 @@ afterEach(() => {
 
 const names = () => [...model.clusters.keys()];
 
+test('revisions, their difference and a way back are asked of the application that is meant', async () => {
+  server.asked = [];
+  server.answer = () => ({});
+  await model.revisions('svc');
+  await model.revisions('svc', 'classifier');
+  await model.difference('svc', 2, 3, 'classifier');
+  expect(server.asked).toEqual([
+    'GET services/svc/revisions',
+    'GET services/svc/revisions?application=classifier',
+    'GET services/svc/diff?before=2&after=3&application=classifier'
+  ]);
+});
+
 test('nothing is asked for before somebody looks', async () => {
   const quiet = new Server();
   new Model(quiet, 'other');

@@ -15,8 +15,11 @@ import pytest
 import pytest_asyncio
 
 from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, NotFound
+from jupyter_kuberay.fitting import DoesNotFit
+from jupyter_kuberay.gates import GatesFailed
+from jupyter_kuberay.manifest import cluster_bundle
 from jupyter_kuberay.observation import Bundle, Kind
-from jupyter_kuberay.publishing import publish, reach, revisions, rollback, unpublish
+from jupyter_kuberay.publishing import diff, publish, reach, revisions, rollback, unpublish
 from jupyter_kuberay.spec import ClusterSpec, HeadSpec
 from jupyter_kuberay.status import JobPhase, job_status, service_status
 
@@ -112,7 +115,7 @@ async def service(backend, code, url):
 
 async def ask(url):
     def get():
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=30) as response:
             return json.loads(response.read())
 
     return await asyncio.to_thread(get)
@@ -237,6 +240,154 @@ async def test_rolling_back_puts_the_revision_before_in_or_the_one_that_is_named
         await rollback(backend, "tiny", to=99)
 
 
+async def test_going_back_is_told_by_the_history_and_what_two_revisions_differ_in_by_their_difference(service, backend):
+    one = await service(model="m20", settings={"beams": 4}, metrics={"rougeL": 0.5}, who="ada")
+    two = await service("loud.py:app", model="m21", metrics={"rougeL": 0.75})
+    await rollback(backend, "tiny", who="bob", why="too loud")
+    kept = {each.number: each for each in await revisions(backend, "tiny")}
+    (again,) = kept[one.revision.number].again
+    assert (again.who, again.why, again.instead_of) == ("bob", "too loud", two.revision.number)
+    assert again.when >= two.revision.when and kept[one.revision.number].who == "ada"
+    found = await diff(backend, "tiny", one.revision.number, two.revision.number)
+    assert [(each.path, each.change) for each in found.files] == [("loud.py", "added"), ("tiny.py", "removed")]
+    assert [(each.key, each.before, each.after) for each in found.facts] == [("app", "tiny:app", "loud:app"), ("model", "m20", "m21")]
+    assert [each.key for each in found.settings] == ["beams"]
+    assert [(each.key, each.difference) for each in found.metrics] == [("rougeL", 0.25)]
+    with pytest.raises(NotFound, match="no revision 99"):
+        await diff(backend, "tiny", 99)
+
+
+async def test_an_application_beside_another_has_its_own_address_and_revisions_and_its_end_leaves_the_other_alone(service, backend):
+    first = await service(model="m22")
+    other = await service("loud.py:app", model="o1", application="other", route_prefix="/other", try_out=True)
+    assert (other.revision.number, other.revision.application) == (1, "other") and other.url.endswith("/other")
+    assert (await ask(f"{service.url}/other"))["loud"] and (await ask(service.url))["model"] == "m22"
+    before = await pids(backend)
+    await service("loud.py:app", model="o2", application="other")
+    assert [(await ask(f"{service.url}/other"))[key] for key in ("model", "revision")] == ["o2", 2]
+    await rollback(backend, "tiny", application="other")
+    assert (await ask(f"{service.url}/other"))["model"] == "o1" and (await ask(service.url))["model"] == "m22"
+    assert await pids(backend) == before
+    assert [each.number for each in await revisions(backend, "tiny", application="other")] == [1, 2]
+    assert first.revision.number in [each.number for each in await revisions(backend, "tiny")]
+    status = service_status(await backend.get(Kind.SERVICE, "tiny"))
+    assert {each.name: (each.model, each.route_prefix) for each in status.applications} == {"tiny": ("m22", "/"), "other": ("o1", "/other")}
+    assert (status.model, status.revision) == ("m22", first.revision.number)
+    with pytest.raises(Conflict, match="'other' answers at '/other' already"):
+        await service(application="third", route_prefix="/other")
+    with pytest.raises(Conflict, match="answers at '/other', not at '/elsewhere'"):
+        await service(application="other", route_prefix="/elsewhere")
+    assert not await unpublish(backend, "tiny", application="other", timeout=SECONDS)
+    assert (await ask(service.url))["model"] == "m22" and await pids(backend) == before
+    with pytest.raises(NotFound, match="no application 'other'"):
+        await revisions(backend, "tiny", application="other")
+    assert (await service("loud.py:app", model="o3", application="other")).revision.number == 1
+    await unpublish(backend, "tiny", application="other", timeout=SECONDS)
+
+
+async def test_an_added_application_that_does_not_start_is_taken_out_and_the_other_answers(service, backend):
+    await service(model="m23")
+    config = (await backend.get(Kind.SERVICE, "tiny")).spec["serveConfigV2"]
+    with pytest.raises(Failed, match=r"nonexistent_thing.*taken out again; the service's other applications answer"):
+        await service("broken.py:app", model="b1", application="broken")
+    assert (await backend.get(Kind.SERVICE, "tiny")).spec["serveConfigV2"] == config
+    assert (await ask(service.url))["model"] == "m23"
+
+
+async def test_one_that_is_scaled_to_zero_is_ready_and_answers_who_asks(service, backend):
+    scaled = await service(model="m24", min_replicas=0, max_replicas=2, downscale_delay_s=0)
+    assert (scaled.revision.scaling.min_replicas, scaled.revision.scaling.max_replicas) == (0, 2)
+    async with asyncio.timeout(SECONDS):
+        while await pids(backend):
+            await asyncio.sleep(0.2)
+    status = service_status(await backend.get(Kind.SERVICE, "tiny"))
+    assert (str(status.phase), [each.replicas for each in status.applications]) == ("Ready", ["0 to 2 replicas"])
+    upgraded = await service(model="m25")
+    assert (upgraded.revision.scaling.min_replicas, upgraded.revision.number) == (0, scaled.revision.number + 1)
+    async with asyncio.timeout(SECONDS):
+        assert (await ask(service.url))["model"] == "m25"
+    assert (await service(model="m26", replicas=2)).revision.scaling.replicas == 2
+    await answers(service.url, "m26")
+
+
+async def test_a_rehearsal_of_a_cluster_makes_none_and_on_kubernetes_says_what_would_be_refused(backend, cluster):
+    resource = cluster_bundle(cluster.changed(name="rehearsed")).resource
+    left = await backend.rehearse(resource)
+    assert left == "" or "may not create pods" in left
+    assert "rehearsed" not in [each.name for each in await backend.list(Kind.CLUSTER)]
+    if NAME != "local":
+        with pytest.raises(InvalidSpec, match="headGroupSpec"):
+            await backend.rehearse({**resource, "spec": {**resource["spec"], "headGroupSpec": {"rayStartParams": 1}}})
+
+
+async def test_what_failed_its_gates_changes_nothing_unless_that_is_meant_and_then_its_history_tells_it(service, backend):
+    before = await service(model="m27")
+    gates = {"passed": False, "gates": [{"name": "ROUGE-L", "found": 0.8, "wanted": 0.85, "at_least": True, "passed": False}]}
+    with pytest.raises(GatesFailed, match=r"m28 failed 1 of its gates.*ROUGE-L: 0.8, at least 0.85 \(failed by 0.05\)"):
+        await service(model="m28", gates=gates)
+    assert (await ask(service.url))["model"] == "m27"
+    assert [each.number for each in await revisions(backend, "tiny")][-1] == before.revision.number
+    await service(model="m28", gates=gates, despite_gates=True)
+    assert [each.failed_gates for each in await revisions(backend, "tiny") if each.current] == [
+        ("ROUGE-L: 0.8, at least 0.85 (failed by 0.05)",)
+    ]
+
+
+@one_machine
+async def test_an_alias_is_resolved_once_its_version_is_recorded_and_one_that_failed_its_gates_is_refused(
+    service, backend, tmp_path, monkeypatch
+):
+    registry = pytest.importorskip("jupyter_kuberay.lifecycle.registry")
+    monkeypatch.setenv("JUPYTER_KUBERAY_DATA_DIR", str(tmp_path / "data"))
+    where = f"sqlite:///{tmp_path}/mlflow.db"
+    run = a_run(tmp_path / "run", passed=True)
+    registry.register(str(run), "tiny", tracking_uri=where)
+    registry.promote("tiny", 1, tracking_uri=where)
+    published = await service(model="models:/tiny@champion", registry=where)
+    assert (published.revision.model_version, published.revision.metrics["rougeL"]) == ("models:/tiny/1", 0.94)
+    assert (await ask(service.url))["model"] == published.revision.model and "models:" not in published.revision.model
+    worse = a_run(tmp_path / "worse", passed=False)
+    registry.register(str(worse), "tiny", tracking_uri=where)
+    registry.judge("models:/tiny/2", json.loads((worse / "validation.json").read_text()), tracking_uri=where)
+    registry.promote("tiny", 2, tracking_uri=where, though_failed=True)
+    assert (await revisions(backend, "tiny"))[-1].model_version == "models:/tiny/1"
+    with pytest.raises(GatesFailed, match=r"models:/tiny@champion failed 1 of its gates.*failed by 0.25"):
+        await service(model="models:/tiny@champion", registry=where)
+    with pytest.raises(NotFound):
+        await service(model="models:/tiny@nobody", registry=where)
+
+
+def a_run(folder, *, passed):
+    """A run folder as the lifecycle leaves it; its model has one number."""
+    import numpy
+    from safetensors.numpy import save_file
+
+    model = folder / "model"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text('{"architectures": ["T5ForConditionalGeneration"]}')
+    save_file({"weight": numpy.array([float(passed)])}, model / "model.safetensors")
+    gate = {
+        "name": "ROUGE-L",
+        "key": "metrics.rougeL.at_least",
+        "passed": passed,
+        "verdict": "ROUGE-L: 0.6, at least 0.85 (failed by 0.25)",
+    }
+    scores = {"model": {"rougeL": 0.94}, "lead1": {"rougeL": 0.16}}
+    (folder / "evaluation.json").write_text(json.dumps({"models": {"model": str(model)}, "scores": scores, "reports": 10}))
+    (folder / "validation.json").write_text(json.dumps({"passed": passed, "model": str(model), "gates": [gate]}))
+    return folder
+
+
+async def test_what_does_not_fit_changes_nothing_and_says_what_is_short(service, backend):
+    await service(model="m29")
+    config = (await backend.get(Kind.SERVICE, "tiny")).spec["serveConfigV2"]
+    with pytest.raises(DoesNotFit, match=r"1000 replicas of 'Tiny' with 0.1 CPUs each do not fit on cluster tiny.*room for \d+"):
+        await service(model="m30", replicas=1000, try_out=True)
+    with pytest.raises(DoesNotFit, match=r"with 0.1 CPUs and 1 GPU each.*room for 0"):
+        await service("loud.py:app", model="m30", application="other", gpus=1, try_out=True)
+    assert (await backend.get(Kind.SERVICE, "tiny")).spec["serveConfigV2"] == config
+
+
 async def test_an_upgrade_that_is_cancelled_is_either_in_or_not_and_says_which(service, backend):
     before = await service(model="m7")
     steps, put = [], asyncio.Event()
@@ -339,7 +490,7 @@ async def pids(backend):
     cluster = service_status(await backend.get(Kind.SERVICE, "tiny")).cluster
     async with backend.reach(cluster, DASHBOARD_PORT) as at:
         details = await Dashboard(at.host, at.port, at.token).applications()
-    return sorted(replica["actor_id"] for replica in details["applications"]["tiny"]["deployments"]["Tiny"]["replicas"])
+    return sorted(str(replica.get("actor_id")) for replica in details["applications"]["tiny"]["deployments"]["Tiny"]["replicas"])
 
 
 def why(seen):

@@ -20,7 +20,7 @@ from tests.schema import violations
 
 COMMANDS = [
     *["up", "list", "status", "scale", "logs", "attach", "detach", "suspend", "resume", "down", "manifest", "profiles"],
-    *["publish", "rollback", "services", "revisions", "unpublish", "run", "demo", "completion", "doctor"],
+    *["publish", "rollback", "services", "revisions", "diff", "unpublish", "run", "demo", "completion", "doctor"],
     *["job", "jobs", "stop", "app", "progress", "runs", "pipeline"],
 ]
 SCRIPT = Path(sys.executable).with_name("jupyter-kuberay")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import re
 from collections.abc import Iterator
@@ -225,3 +226,8 @@ def test_models_that_runs_have_left_are_completed(shell: InteractiveShell, tmp_p
 def test_other_errors_keep_their_traceback(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run_cell("1 / 0")
     assert "Traceback" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("module", "name"), magics.SHOWN)
+def test_what_a_notebook_shows_as_a_table_is_known_by_the_module_that_its_class_says(module: str, name: str) -> None:
+    assert getattr(importlib.import_module(module), name).__module__ == module

@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 from rich.console import Console
 
 from jupyter_kuberay.batch.records import RunRecord
+from jupyter_kuberay.difference import Change, Difference, FileChange, MetricChange, difference
 from jupyter_kuberay.doctor import Finding
 from jupyter_kuberay.exposure import Exposure
 from jupyter_kuberay.faces.answers import Attaching, Listing, Manifest, NotebookRun, Removed
@@ -24,7 +25,8 @@ from jupyter_kuberay.manifest import cluster_bundle
 from jupyter_kuberay.observation import Node
 from jupyter_kuberay.profiles import DEFAULTS, Limits, Profile, read_profiles
 from jupyter_kuberay.publishing import Published, Step
-from jupyter_kuberay.revision import Revision
+from jupyter_kuberay.revision import Again, Revision, inline, zipped
+from jupyter_kuberay.scaling import Scaling
 from jupyter_kuberay.spec import ClusterSpec, SecretKey
 from jupyter_kuberay.status import ApplicationStatus, Cause, ClusterStatus, JobPhase, JobStatus, Phase, ServiceStatus
 
@@ -142,9 +144,41 @@ def test_a_published_model_shows_how_to_call_it_and_not_its_code() -> None:
     assert REVISION.code not in text
 
 
+def test_each_application_of_a_service_tells_its_revision_its_replicas_and_where_it_answers() -> None:
+    one = ApplicationStatus(name="polite", state="RUNNING", revision=2, replicas="0 to 4 replicas", route_prefix="/polite")
+    assert "polite: RUNNING, revision 2, 0 to 4 replicas, at /polite" in plain(SERVICE.model_copy(update={"applications": (one,)}))
+    other = PUBLISHED.revision.model_copy(update={"application": "polite", "model_version": "models:/tiny/3"})
+    text = plain(Published("summarizer", "http://x/polite", other, "curl http://x/polite", ()))
+    assert "application   polite" in text and "models:/tiny/3 (s3://x)" in text
+
+
 def test_revisions_show_which_one_is_current_and_what_it_was_measured_at() -> None:
     text = plain(Listing("revision", [REVISION]))
     assert "current" in text and "rougeL 0.94" in text
+
+
+def test_the_history_tells_when_an_earlier_revision_was_put_in_again_by_whom_and_why() -> None:
+    again = Again(who="bob", when="2026-11-23T11:50:00Z", why="answers were cut", instead_of=3)
+    shown = view(Listing("revision", [REVISION.model_copy(update={"again": (again,), "model_version": "models:/tiny/7"})]), NOW)
+    assert [words.text for words in shown.below] == ["Revision 2 was put in again instead of 3 10m ago by bob: answers were cut"]
+    assert "models:/tiny/7" in [words.text for words in shown.rows[0]]
+
+
+def test_a_difference_is_a_table_of_what_changed_with_the_changed_lines_below() -> None:
+    code = inline(zipped({"app.py": b"a = 1\n"})), inline(zipped({"app.py": b"a = 2\n"}))
+    one = REVISION.model_copy(update={"number": 1, "code": code[0], "sha256": "a", "metrics": {"rougeL": 0.9}, "settings": {"beams": 4}})
+    two = REVISION.model_copy(update={"code": code[1], "sha256": "b", "model": "s3://y", "settings": {"beams": 1}})
+    text = plain(difference(one, two))
+    head, *rows = text.splitlines()
+    assert head.split() == ["WHAT", "REVISION", "1", "REVISION", "2", "CHANGE"]
+    assert [row.split() for row in rows[:4]] == [
+        ["model", "s3://x", "s3://y"],
+        ["settings.beams", "4", "1"],
+        ["rougeL", "0.9", "0.94", "+0.04"],
+        ["code", "app.py", "changed"],
+    ]
+    assert "    -a = 1\n    +a = 2" in text
+    assert "the same" in plain(difference(one, one))
 
 
 def test_every_profile_shows_its_size_and_its_limits() -> None:
@@ -188,7 +222,7 @@ def test_the_code_of_a_revision_is_left_out_and_its_digest_is_not() -> None:
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 PROMISED: tuple[type[BaseModel], ...] = (
     ClusterStatus, ServiceStatus, Cause, Node, ApplicationStatus, Attaching, Removed, Revision, NotebookRun, Profile, Limits,
-    Finding, Exposure, SecretKey, JobStatus,
+    Finding, Exposure, SecretKey, JobStatus, Again, Scaling, Difference, FileChange, Change, MetricChange,
 )  # fmt: skip
 
 
@@ -206,6 +240,10 @@ def spoken(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return "text" if "enum" in definitions[name] else name
+    if "enum" in schema:
+        return "text"
+    if "type" not in schema:
+        return "any"
     if schema["type"] == "array":
         return f"array of {spoken(schema['items'], definitions)}"
     if schema["type"] == "object" and isinstance(schema.get("additionalProperties"), dict):

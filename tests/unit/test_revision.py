@@ -12,30 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_kuberay.errors import InvalidSpec, NotFound
-from jupyter_kuberay.revision import (
-    INLINE_LIMIT,
-    Revision,
-    application,
-    digest,
-    earlier,
-    inline,
-    next_number,
-    put_in,
-    read,
-    record,
-    recorded,
-    swap,
-    written,
-    zipped,
-)
+from jupyter_kuberay.history import earlier, next_number, record, recorded
+from jupyter_kuberay.revision import INLINE_LIMIT, Revision, digest, inline, zipped
+from jupyter_kuberay.scaling import Scaling
+from jupyter_kuberay.serveconfig import application, put_in, read, swap, written
 
 FIRST = Revision(number=1, app="tiny:app", code="UEsF", sha256="a" * 64, model="s3://m/1", settings={"beams": 4}, deployments=("Tiny",))
 SECOND = FIRST.model_copy(update={"number": 2, "model": "s3://m/2"})
 SERVICE = {"metadata": {"name": "tiny", "uid": "u-1", "labels": {"jupyter-kuberay/user": "ada", "other": "x"}}, "spec": {}}
 
 
+def serving(text):
+    return SERVICE | {"spec": {"serveConfigV2": text}}
+
+
 def config(revision=FIRST, **options):
-    return written({"http_options": {"port": 8000}, "applications": [application(revision, "tiny", **options)]})
+    return written({"http_options": {"port": 8000}, "applications": [application(revision, "tiny", scaling=Scaling(**options))]})
 
 
 def test_the_same_files_give_the_same_zip_in_whatever_order_they_come():
@@ -71,7 +63,7 @@ def test_a_try_out_carries_what_serve_will_carry(code):
 
 def test_what_is_put_in_is_what_is_read():
     found = read(put_in(config(), SECOND))
-    assert found == SECOND.model_copy(update={"current": True})
+    assert found == SECOND.model_copy(update={"application": "tiny", "current": True})
 
 
 @given(st.dictionaries(st.text(min_size=1).filter(lambda key: key not in ("model", "revision")), st.text() | st.integers() | st.booleans()))
@@ -100,20 +92,23 @@ def test_what_a_person_changed_by_hand_survives_an_upgrade():
 
 def test_another_number_of_replicas_is_taken_over_and_others_are_kept():
     assert yaml.safe_load(put_in(config(replicas=2), SECOND))["applications"][0]["deployments"][0]["num_replicas"] == 2
-    assert yaml.safe_load(put_in(config(replicas=2), SECOND, replicas=5))["applications"][0]["deployments"][0]["num_replicas"] == 5
+    assert (
+        yaml.safe_load(put_in(config(replicas=2), SECOND, scaling=Scaling(replicas=5)))["applications"][0]["deployments"][0]["num_replicas"]
+        == 5
+    )
 
 
 def test_an_application_that_takes_no_user_config_is_built_anew_with_its_settings():
     builder = FIRST.model_copy(update={"deployments": ()})
     entry = application(builder, "tiny")
     assert entry["args"]["settings"] == {"model": "s3://m/1", "beams": 4, "revision": 1} and "deployments" not in entry
-    assert read(written({"applications": [entry]})) == builder.model_copy(update={"current": True})
+    assert read(written({"applications": [entry]})) == builder.model_copy(update={"application": "tiny", "current": True})
 
 
 def test_replicas_need_a_deployment_to_be_of():
     with pytest.raises(InvalidSpec, match="deployments="):
-        application(FIRST.model_copy(update={"deployments": ()}), "tiny", replicas=2)
-    assert application(FIRST.model_copy(update={"deployments": ()}), "tiny", main="Tiny", replicas=2)["deployments"] == [
+        application(FIRST.model_copy(update={"deployments": ()}), "tiny", scaling=Scaling(replicas=2))
+    assert application(FIRST.model_copy(update={"deployments": ()}), "tiny", main="Tiny", scaling=Scaling(replicas=2))["deployments"] == [
         {"name": "Tiny", "num_replicas": 2}
     ]
 
@@ -152,11 +147,11 @@ def test_a_record_is_owned_by_its_service_and_gives_the_revision_back():
     assert (kept["kind"], kept["metadata"]["name"], kept["revision"]) == ("ControllerRevision", "tiny-r1", 1)
     assert kept["metadata"]["ownerReferences"][0]["uid"] == "u-1"
     assert kept["metadata"]["labels"] == {"jupyter-kuberay/user": "ada", "jupyter-kuberay/name": "tiny"}
-    assert recorded([json.loads(json.dumps(kept))], SERVICE) == [why]
+    assert recorded([json.loads(json.dumps(kept))], SERVICE) == [why.model_copy(update={"application": "tiny"})]
 
 
 def test_the_revision_that_is_asked_for_is_marked_also_when_nobody_recorded_it():
-    found = recorded([record(SERVICE, FIRST)], SERVICE, config(SECOND))
+    found = recorded([record(SERVICE, FIRST)], serving(config(SECOND)))
     assert [(each.number, each.current) for each in found] == [(1, False), (2, True)]
 
 
@@ -166,15 +161,15 @@ def test_a_record_of_an_earlier_service_of_the_same_name_does_not_count():
 
 def test_revisions_are_counted_on_also_after_a_rollback():
     third = FIRST.model_copy(update={"number": 3})
-    after_rollback = recorded([record(SERVICE, each) for each in (FIRST, SECOND, third)], SERVICE, config(FIRST))
+    after_rollback = recorded([record(SERVICE, each) for each in (FIRST, SECOND, third)], serving(config(FIRST)))
     assert next_number(after_rollback) == 4
 
 
 def test_rolling_back_takes_the_one_before_the_current_one_unless_it_is_told_which():
-    all_of_them = recorded([record(SERVICE, each) for each in (FIRST, SECOND)], SERVICE, config(SECOND))
+    all_of_them = recorded([record(SERVICE, each) for each in (FIRST, SECOND)], serving(config(SECOND)))
     assert earlier(all_of_them).number == 1
     assert earlier(all_of_them, 2).number == 2
     with pytest.raises(NotFound, match=r"no revision 7.*1, 2"):
         earlier(all_of_them, 7)
     with pytest.raises(NotFound, match="no revision before"):
-        earlier(recorded([record(SERVICE, FIRST)], SERVICE, config(FIRST)))
+        earlier(recorded([record(SERVICE, FIRST)], serving(config(FIRST))))

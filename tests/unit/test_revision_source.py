@@ -1,5 +1,6 @@
 """Which files an application's code is, and what of it takes a model, without importing any of it."""
 
+import ast
 import sys
 import textwrap
 
@@ -7,7 +8,7 @@ import pytest
 
 from jupyter_kuberay.errors import InvalidSpec
 from jupyter_kuberay.revision import inline, zipped
-from jupyter_kuberay.source import Deployment, closure, find_source, of_zip
+from jupyter_kuberay.source import Deployment, closure, deployments_in, find_source, of_zip
 
 TINY = """
     from ray import serve
@@ -26,6 +27,18 @@ def tree(folder, files):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
+
+
+def test_what_a_decorator_says_is_known_unless_it_is_computed_or_changed_later():
+    written = "@serve.deployment(num_replicas=2, ray_actor_options={'num_cpus': 0.5})\nclass A: ...\n"
+    (found,) = deployments_in([ast.parse(written)])
+    assert (found.options, found.is_whole) == ({"num_replicas": 2, "ray_actor_options": {"num_cpus": 0.5}}, True)
+    (computed,) = deployments_in([ast.parse("@serve.deployment(num_replicas=2, ray_actor_options=OPTIONS)\nclass A: ...")])
+    assert (computed.options, computed.is_whole) == ({"num_replicas": 2}, False)
+    (changed,) = deployments_in([ast.parse(written + "app = A.options(num_replicas=9).bind()\n")])
+    assert not changed.is_whole
+    (plain,) = deployments_in([ast.parse("@serve.deployment\nclass A: ...")])
+    assert (plain.options, plain.is_whole) == ({}, True)
 
 
 @pytest.mark.parametrize("app", ["tiny.py:app", "tiny:app"])

@@ -77,12 +77,25 @@ class KubeRayBackend(Backend):
         self._watches.saw(kind, made)
         return observed(kind, made)
 
-    async def _post(self, place: Place, thing: Json) -> Json:
+    async def rehearse(self, cluster: Json) -> str:
+        await self._post(PLACES[Kind.CLUSTER], cluster, dry=True)
+        spec, name = cluster["spec"], str(cluster["metadata"]["name"])
+        for group in [spec["headGroupSpec"], *(spec.get("workerGroupSpecs") or [])]:
+            template = group["template"]
+            metadata = {**(template.get("metadata") or {}), "name": f"{name[:40]}-dry-run"}
+            try:
+                await self._post(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}, dry=True)
+            except Forbidden as error:
+                if "may not create pods" in error.message:  # no right of a user's, who has KubeRay make them
+                    return "Whether its pods would be taken was not tried: you may not create pods yourself."
+                raise
+        return ""
+
+    async def _post(self, place: Place, thing: Json, *, dry: bool = False) -> Json:
         name = str(thing["metadata"].get("name", ""))
         path = place.path(await self.api.namespace())
-        return await self.api.request(
-            "POST", path, asked=_asked(thing["kind"], name, place), query={"fieldManager": FIELD_MANAGER}, body=thing
-        )
+        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry else {})
+        return await self.api.request("POST", path, asked=_asked(thing["kind"], name, place), query=query, body=thing)
 
     async def _apply(self, place: Place, thing: Json) -> None:
         """What many resources share and no one else writes: made, or brought to what it should be."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
 
+from jupyter_kuberay.difference import Difference
 from jupyter_kuberay.doctor import Finding
 from jupyter_kuberay.fields import Count, JobName, Json, ServiceName, Spec, matching
 from jupyter_kuberay.observation import Usage
@@ -18,6 +19,7 @@ __all__ = [
     "Begun",
     "ClusterStatus",
     "Dashboard",
+    "Difference",
     "Finding",
     "JobStatus",
     "Model",
@@ -66,9 +68,26 @@ class NewRevision(Spec):
 
     name: ServiceName
     app: Annotated[str, Field(max_length=1000, description="The Serve application: 'module:attribute' or 'file.py:attribute'.")]
-    model: Annotated[str, Field(max_length=2000, description="The weights: a path or a URI.")] = ""
+    application: Annotated[
+        str, Field(max_length=63, description="Which of the service's; one that is not there is added. Default: the one called like it.")
+    ] = ""
+    route_prefix: Annotated[str | None, Field(max_length=1000, description="Where a new application answers; default: / or /NAME.")] = None
+    model: Annotated[str, Field(max_length=2000, description="The weights: a path, a URI, or models:/NAME@ALIAS of a registry.")] = ""
+    registry: Annotated[str, Field(max_length=2000, description="Where models:/… are kept; default: as MLflow is configured.")] = ""
     settings: Json = Field(default={}, description="Further entries of the application's user_config.")
     replicas: Annotated[Count | None, Field(description="Of its main deployment; default: as the code says, or as before.")] = None
+    gates: Annotated[str, Field(max_length=2000, description="What its validation said: the path or URL of a validation.json.")] = ""
+    despite_gates: Annotated[bool, Field(description="Whether one that failed its gates is published all the same.")] = False
+    min_replicas: Annotated[
+        Count | None, Field(description="Scaled by its queue instead: how few replicas; 0: none while nobody asks.")
+    ] = None
+    max_replicas: Annotated[PositiveInt | None, Field(description="Likewise: how many at most.")] = None
+    target_ongoing_requests: Annotated[
+        FiniteFloat | None, Field(gt=0, description="Likewise: requests at a time for each replica; Serve's default is 2.")
+    ] = None
+    downscale_delay_s: Annotated[
+        FiniteFloat | None, Field(ge=0, description="Likewise: before there are fewer; Serve's default is 600.")
+    ] = None
     gpus: Annotated[FiniteFloat | None, Field(ge=0, description="Of each replica; default: likewise.")] = None
     profile: Annotated[
         str, Field(max_length=63, description="What a new service's cluster is made from; default: the administrator's.")
@@ -95,6 +114,8 @@ class Rollback(Spec):
     """Back to an earlier revision."""
 
     to: Annotated[Count | None, Field(description="Which one; default: the one before the current one.")] = None
+    application: Annotated[str, Field(max_length=63, description="Of the service; default: the one that is called like it.")] = ""
+    why: Annotated[str, Field(max_length=2000, description="Kept with its history.")] = ""
 
 
 class Question(Spec):

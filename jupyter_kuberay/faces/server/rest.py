@@ -23,7 +23,7 @@ from jupyter_kuberay.faces.server.asking import ask
 from jupyter_kuberay.faces.server.dashboards import Asked, Dashboards
 from jupyter_kuberay.faces.server.feed import Feed, Status, told_problem, told_time
 from jupyter_kuberay.faces.server.publications import Publications
-from jupyter_kuberay.faces.server.trained import found, located
+from jupyter_kuberay.faces.server.trained import below, found, located
 from jupyter_kuberay.observation import Bundle, Json, Kind, Observation
 from jupyter_kuberay.publishing import Published
 from jupyter_kuberay.rollout import Progress
@@ -31,6 +31,11 @@ from jupyter_kuberay.service import terms
 from jupyter_kuberay.spec import ClusterSpec, JobSpec
 from jupyter_kuberay.status import ClusterStatus, JobStatus, ServiceStatus, cluster_status, job_status, service_status
 
+# Of a `NewRevision`, what is handed on as it is.
+_SAID = (
+    *("application", "route_prefix", "settings", "replicas", "min_replicas", "max_replicas", "target_ongoing_requests"),
+    *("downscale_delay_s", "gpus", "registry", "despite_gates", "why", "metrics"),
+)
 _LONGEST_TAIL, _MOST_RUNS = 10_000, 1_000
 
 
@@ -202,14 +207,18 @@ class Rest:
     async def service(self, name: str) -> ServiceStatus:
         return service_status(await self._seen(name, Kind.SERVICE), self._client.backend.now())
 
-    async def unpublish(self, name: str) -> bodies.Begun:
+    async def unpublish(self, name: str, application: str = "") -> bodies.Begun:
         await self._seen(name, Kind.SERVICE)
-        await publishing.unpublish(self._client.backend, name, wait=False)
-        return bodies.Begun(name=name, kind="service")
+        whole = await publishing.unpublish(self._client.backend, name, application=application, wait=False)
+        return bodies.Begun(name=name, kind="service") if whole else bodies.Begun(name=application, kind="application")
 
-    async def revisions(self, name: str) -> list[bodies.Revision]:
+    async def revisions(self, name: str, application: str = "") -> list[bodies.Revision]:
         await self._seen(name, Kind.SERVICE)
-        return await publishing.revisions(self._client.backend, name)
+        return await publishing.revisions(self._client.backend, name, application=application)
+
+    async def diff(self, name: str, before: int = 0, after: int = 0, application: str = "") -> bodies.Difference:
+        await self._seen(name, Kind.SERVICE)
+        return await publishing.diff(self._client.backend, name, before or None, after or None, application=application)
 
     async def publish(self, body: Json) -> bodies.Publication:
         asked = bodies.NewRevision(**body)
@@ -219,19 +228,25 @@ class Rest:
             raise Conflict(f"There is a service {asked.name!r} already, and it is somebody else's.", "Choose another name.")
         where = await terms(self._client, asked.name, profile=asked.profile, workers=asked.workers)
         app, model = await asyncio.to_thread(located, self._root, asked.app, asked.model)
-        said = {name: getattr(asked, name) for name in ("settings", "replicas", "gpus", "why", "metrics")}
+        gates = below(self._root, asked.gates) if asked.gates else None
+        said = {name: getattr(asked, name) for name in _SAID}
 
         async def work(told: Progress) -> Published:
-            return await publishing.publish(self._client.backend, asked.name, app=app, model=model, progress=told, **said, **where)
+            return await publishing.publish(
+                self._client.backend, asked.name, app=app, model=model, gates=gates, progress=told, **said, **where
+            )
 
         return await self._publications.begin(asked.name, "publish", work)
 
     async def rollback(self, name: str, body: Json) -> bodies.Publication:
         asked = bodies.Rollback(**body)
         await self._seen(name, Kind.SERVICE)
-        return await self._publications.begin(
-            name, "rollback", lambda told: publishing.rollback(self._client.backend, name, asked.to, progress=told)
-        )
+        backend, who = self._client.backend, await self._who()
+
+        async def work(told: Progress) -> Published:
+            return await publishing.rollback(backend, name, asked.to, application=asked.application, who=who, why=asked.why, progress=told)
+
+        return await self._publications.begin(name, "rollback", work)
 
     async def cancel_publication(self, name: str) -> None:
         await self._publications.cancel(name)

@@ -60,6 +60,14 @@ _GROUP = (
     Query("folder", "The folder or URL of its outputs, as another of that name may lie elsewhere; default: wherever."),
 )
 
+_APPLICATION = (Query("application", "Which of its applications; default: the one that is called like it."),)
+_TWO = (
+    Query("before", "The number of a revision; default: the one before the other.", "integer", 0),
+    Query("after", "The number of the one that it is compared with; default: the current one.", "integer", 0),
+    *_APPLICATION,
+)
+_ONE_ONLY = (Query("application", "Only this one of its applications, unless it is the last; default: all of it."),)
+
 OPERATIONS = (
     Operation("put", "/views/{view}", "look", "Tell what a page shows now, and get all that there is.", body="View", answer="Snapshot"),
     Operation("delete", "/views/{view}", "leave", "Tell that a page shows nothing any more.", status=204),
@@ -78,8 +86,11 @@ OPERATIONS = (
     Operation("get", "/services", "services", "All services of this user.", answer="ServiceStatus[]"),
     Operation("post", "/services", "publish", "Publish a model.", body="NewRevision", answer="Publication", status=202),
     Operation("get", "/services/{name}", "service", "A service as it is now.", answer="ServiceStatus"),
-    Operation("delete", "/services/{name}", "unpublish", "Remove a service and its cluster.", status=202, answer="Begun"),
-    Operation("get", "/services/{name}/revisions", "revisions", "What was published under this name.", answer="Revision[]"),
+    Operation("delete", "/services/{name}", "unpublish", "Remove a service and its cluster.", query=_ONE_ONLY, status=202, answer="Begun"),
+    Operation(
+        "get", "/services/{name}/revisions", "revisions", "What was published under this name.", answer="Revision[]", query=_APPLICATION
+    ),
+    Operation("get", "/services/{name}/diff", "diff", "What two revisions differ in.", answer="Difference", query=_TWO),
     Operation("post", "/services/{name}/rollback", "rollback", "Back to a revision.", body="Rollback", answer="Publication", status=202),
     Operation("delete", "/services/{name}/publication", "cancel_publication", "Cancel what is under way, and undo it.", status=204),
     Operation("post", "/services/{name}/try", "try_service", "Send it a request.", body="Question", answer="Reply"),

@@ -39,18 +39,19 @@ def located(root: Path, app: str, model: str) -> tuple[str, str]:
     """
     where, colon, attribute = app.rpartition(":")
     if where.endswith(".py"):
-        path = _below(root, where)
+        path = below(root, where)
         if not os.path.isfile(path):
             raise InvalidSpec(f"There is no file {where[:200]}.", f"Name it as the file browser shows it, below {root}.")
         app = f"{path}{colon}{attribute}"
     # A model's name at a hub looks like a path, too; what is there as a path is meant as one.
-    if model and "://" not in model and os.path.exists(path := _below(root, model)):
+    if model and "://" not in model and os.path.exists(path := below(root, model)):
         model = path
     return app, model
 
 
-def _below(root: Path, path: str) -> str:
-    return os.path.normpath(root / os.path.expanduser(path))
+def below(root: Path, path: str) -> str:
+    """A path as the file browser has it, made whole; a URL stays."""
+    return path if "://" in path else os.path.normpath(root / os.path.expanduser(path))
 
 
 def found(root: Path) -> list[Model]:

@@ -61,6 +61,12 @@ export function PublishForm({ model, draft, trans }: IProps): React.ReactElement
   const unset = there ? trans.__('as before') : trans.__('as the code says');
   const set = (field: 'model' | 'name' | 'app' | 'why') => (text: string) =>
     change({ ...value, [field]: text });
+  const setPlace = (field: 'application' | 'route_prefix') => (text: string) =>
+    change({ ...value, [field]: text || undefined });
+  const setBound =
+    (field: 'min_replicas' | 'max_replicas' | 'target_ongoing_requests') =>
+    (number: number | undefined) =>
+      change({ ...value, replicas: undefined, [field]: number });
   return (
     <div className="jp-kuberay-Form">
       {problem && <Mistake problem={problem} />}
@@ -71,7 +77,11 @@ export function PublishForm({ model, draft, trans }: IProps): React.ReactElement
           onChange={event => {
             const next = found?.find(each => each.path === event.target.value);
             setOther(!next);
-            change(next ? { ...value, ...taken(next) } : { ...value, model: '', metrics: {} });
+            change(
+              next
+                ? { ...value, ...taken(next) }
+                : { ...value, model: '', metrics: {}, gates: undefined }
+            );
           }}
         >
           {found?.map(each => (
@@ -95,6 +105,14 @@ export function PublishForm({ model, draft, trans }: IProps): React.ReactElement
       {chosen?.validated === false && (
         <div className="jp-kuberay-Mistake" role="status">
           {trans.__('It did not pass its validation.')}
+          <label>
+            <input
+              type="checkbox"
+              checked={!!value.despite_gates}
+              onChange={event => change({ ...value, despite_gates: event.target.checked })}
+            />
+            {trans.__('Publish it all the same')}
+          </label>
         </div>
       )}
       <Text name="service" label={trans.__('Name')} value={value.name} change={set('name')} />
@@ -112,7 +130,15 @@ export function PublishForm({ model, draft, trans }: IProps): React.ReactElement
         min={1}
         placeholder={unset}
         value={value.replicas}
-        change={replicas => change({ ...value, replicas })}
+        change={replicas =>
+          change({
+            ...value,
+            replicas,
+            min_replicas: undefined,
+            max_replicas: undefined,
+            target_ongoing_requests: undefined
+          })
+        }
       />
       <Count
         name="gpus"
@@ -127,6 +153,45 @@ export function PublishForm({ model, draft, trans }: IProps): React.ReactElement
         <summary>{trans.__('More')}</summary>
         <div className="jp-kuberay-Form">
           <Text name="app" label={trans.__('Application')} value={value.app} change={set('app')} />
+          <Text
+            name="application"
+            label={trans.__('Called within it')}
+            placeholder={value.name}
+            value={value.application}
+            change={setPlace('application')}
+          />
+          <Text
+            name="route"
+            label={trans.__('Answers at')}
+            placeholder={value.application ? `/${value.application}` : '/'}
+            value={value.route_prefix}
+            change={setPlace('route_prefix')}
+          />
+          <Count
+            name="least"
+            label={trans.__('At least')}
+            min={0}
+            placeholder={trans.__('replicas, scaled by the queue')}
+            value={value.min_replicas}
+            change={setBound('min_replicas')}
+          />
+          <Count
+            name="most"
+            label={trans.__('At most')}
+            min={1}
+            placeholder={trans.__('replicas, scaled by the queue')}
+            value={value.max_replicas}
+            change={setBound('max_replicas')}
+          />
+          <Count
+            name="target"
+            label={trans.__('Requests each')}
+            min={0}
+            step="any"
+            placeholder={trans.__('at a time, before there are more')}
+            value={value.target_ongoing_requests}
+            change={setBound('target_ongoing_requests')}
+          />
           {!there && (
             <Field name="profile" label={trans.__('Profile')}>
               <HTMLSelect
@@ -229,8 +294,9 @@ function Mistake({ problem }: { problem: IProblem }): React.ReactElement {
 
 /** What a model that was found says of its revision. */
 function taken(found: IFoundModel): Partial<INewRevision> {
-  const { path, app, settings, metrics } = found;
-  return { model: path, app, settings, metrics };
+  const { path, app, settings, metrics, run, validated } = found;
+  const gates = validated === null ? undefined : `${run}/validation.json`;
+  return { model: path, app, settings, metrics, gates, despite_gates: undefined };
 }
 
 function title(found: IFoundModel, trans: TranslationBundle): string {

@@ -1,7 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Button, copyIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
-import { age, elapsed, seconds, traffic as trafficWords } from '../format';
+import { age, applicationWords, elapsed, seconds, traffic as trafficWords } from '../format';
 import type { IModel, IPublication, IService, ITraffic } from '../tokens';
 import { Card } from './card';
 import type { IActions, ICardsProps } from './clusters';
@@ -115,6 +115,14 @@ const ServiceCard = React.memo(function ServiceCard(props: {
           <div className="jp-kuberay-Note">{trafficWords(traffic, trans)}</div>
         </>
       )}
+      {service.applications.length > 1 &&
+        service.applications
+          .filter(each => each.name !== name)
+          .map(each => (
+            <div key={each.name} className="jp-kuberay-Note" title={each.model}>
+              {applicationWords(each, trans)}
+            </div>
+          ))}
       {publication && <Publication publication={publication} model={model} trans={trans} />}
       {trying && <Try model={model} service={name} traffic={traffic} trans={trans} />}
     </Card>

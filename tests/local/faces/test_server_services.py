@@ -140,13 +140,21 @@ async def test_a_new_revision_is_tried_out_put_in_and_taken_back(server: Server,
     now = json.loads(tiny().json()["text"])
     assert (now["model"], now["revision"]) == ("m2", over["revision"]) and now["revision"] > began
     async with server.events() as events:
-        begun = await asyncio.to_thread(lambda: server.client.post(f"/services/{NAME}/rollback", json={}))
+        begun = await asyncio.to_thread(lambda: server.client.post(f"/services/{NAME}/rollback", json={"why": "worse"}))
         assert (begun.status_code, begun.json()["verb"]) == (202, "rollback")
         back = await until_over(events, NAME)
     assert (back["state"], back["revision"]) == ("done", began) and back["call"].endswith("/?name=Ada'")
     assert json.loads(tiny().json()["text"])["model"] == "m1"
     revisions = server.client.get(f"/services/{NAME}/revisions").json()
-    assert {one["number"]: one["why"] for one in revisions}[over["revision"]] == "better"
+    kept = {one["number"]: one for one in revisions}
+    assert kept[over["revision"]]["why"] == "better"
+    (again,) = kept[began]["again"]
+    assert (again["why"], again["who"], again["instead_of"]) == ("worse", getpass.getuser(), over["revision"])
+    asked = {"before": began, "after": over["revision"]}
+    found = server.client.get(f"/services/{NAME}/diff", params=asked).json()
+    assert found["same_code"] and found["facts"] == [{"key": "model", "before": "m1", "after": "m2"}]
+    assert server.client.get(f"/services/{NAME}/diff", params={"before": 4711}).status_code == 404
+    assert server.client.get(f"/services/{NAME}/revisions", params={"application": "other"}).status_code == 404
 
 
 @pytest.mark.asyncio

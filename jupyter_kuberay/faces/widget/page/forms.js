@@ -190,7 +190,7 @@ class Publish {
       name: this.name.control.value,
       app: this.app.control.value,
       model: model ? model.path : this.path.control.value,
-      ...(model ? { settings: model.settings, metrics: model.metrics } : {}),
+      ...(model ? { settings: model.settings, metrics: model.metrics, ...(model.validated === null ? {} : { gates: `${model.run}/validation.json` }) } : {}),
     };
     for (const key of ["replicas", "gpus"]) {
       if (this[key].control.value !== "") {

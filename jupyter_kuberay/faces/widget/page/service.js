@@ -23,6 +23,9 @@ class ServiceCard extends Card {
           button("Copy", (event) => copy(traffic.url, event.currentTarget), { kind: "jk-quiet", "aria-label": `Copy the address of ${this.name}` }),
           h("span", { class: "jk-group" }, trafficWords(traffic))
         ),
+      service.applications
+        .filter((each) => each.name !== service.name && service.applications.length > 1)
+        .map((each) => h("div", { class: "jk-note", title: each.model }, applicationWords(each))),
       this.publication(publication),
       service.notes.map((note) => h("div", { class: "jk-note", title: note }, note)),
       service.cause ? cause(service.cause) : null,

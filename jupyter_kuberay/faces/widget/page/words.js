@@ -67,12 +67,19 @@ function trafficWords({ replicas, replicas_wanted, requests_per_s, p95_ms }) {
   return [
     replicas === null || replicas_wanted === null
       ? ""
-      : `${replicas} of ${replicas_wanted} replica${replicas_wanted === 1 ? "" : "s"}`,
+      : replicas_wanted === 0 && replicas === 0
+        ? "scaled to zero"
+        : `${replicas} of ${replicas_wanted} replica${replicas_wanted === 1 ? "" : "s"}`,
     requests_per_s === null ? "" : `${few(requests_per_s)} req/s`,
     p95_ms === null ? "" : `p95\u00a0${few(p95_ms)}\u00a0ms`,
   ]
     .filter(Boolean)
     .join(" · ");
+}
+
+/** Such as "classifier · RUNNING · revision 3 · 0 to 4 replicas · /classify": one of a service's applications. */
+function applicationWords({ name, state, revision, replicas, route_prefix }) {
+  return [name, state, revision === null ? "" : `revision ${revision}`, replicas, route_prefix].filter(Boolean).join(" · ");
 }
 
 /** What is lost when a cluster is deleted. */
