@@ -70,12 +70,15 @@ def test_a_package_goes_whole_and_only_what_is_imported_is_searched_for_deployme
     assert [each.name for each in found.deployments] == ["Tiny"]
 
 
+SERVING = ["batching", "metrics", "page", "request_log", "requests", "seq2seq", "served", "settings", "summarizer", "t5", "weights"]
+
+
 def test_of_this_package_only_what_is_needed_goes_along():
     found = find_source("jupyter_kuberay.serving.summarizer:app")
     assert sorted(found.files) == [
         "jupyter_kuberay/__init__.py",
         "jupyter_kuberay/serving/__init__.py",
-        "jupyter_kuberay/serving/summarizer.py",
+        *(f"jupyter_kuberay/serving/{name}.py" for name in SERVING),
     ]
     assert found.deployments == (Deployment("Summarizer", configurable=True),)
     assert inline(zipped(found.files))
