@@ -33,20 +33,23 @@ class Refused(Exception):
         return JSONResponse({"message": self.message, "hint": self.hint}, self.status, self.headers)
 
 
-def request_id(request: Request) -> str:
-    """The client's own id of its request, if it has one of up to 128 plain characters, or a new one.
+def request_id(request: Request) -> tuple[str, bool]:
+    """The id of a request, and whether Serve tells it to the client already.
 
-    Serve makes one, too, where the client has none, and puts it into the response and its log; that one is taken over.
+    Serve takes the client's own, or makes one, for its log and the response. Elsewhere the same is done here,
+    if the client's has up to 128 plain characters.
     """
-    given = request.headers.get(ID, "") or _serves_id()
-    return given if _ID.fullmatch(given) else uuid.uuid4().hex
+    if found := _serves_id():
+        return found, True
+    given = request.headers.get(ID, "")
+    return given if _ID.fullmatch(given) else uuid.uuid4().hex, False
 
 
 def _serves_id() -> str:
     try:
         from ray.serve.context import _get_serve_request_context
 
-        return str(_get_serve_request_context().request_id or "")
+        return str(_get_serve_request_context().request_id or "")[:128]
     except (ImportError, AttributeError):  # no public interface
         return ""
 

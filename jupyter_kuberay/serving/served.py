@@ -180,7 +180,7 @@ class Served:
         last = request.url.path.rstrip("/").rpartition("/")[2]
         if last in ("openapi.json", "docs") and request.method == "GET":
             return self._described(last)
-        began, name, loaded = time.perf_counter(), request_id(request), self._kept.now
+        began, (name, is_told), loaded = time.perf_counter(), request_id(request), self._kept.now
         asked = Asked(name, began, loaded, self._batch) if loaded else None
         status = 499  # when it is cancelled: the client has gone
         try:
@@ -198,7 +198,8 @@ class Served:
             response, status = failed.response(), 500
         finally:
             self._told(asked, status, time.perf_counter() - began)
-        response.headers[ID] = name
+        if not is_told:
+            response.headers[ID] = name
         if asked is not None:
             response.headers["x-revision"] = str(asked.settings.revision)
         return response

@@ -75,10 +75,16 @@ class Loaded:
     options: tuple[Any, ...]
     files: Files = Files()
 
-    def answers(self, settings: Settings, options: tuple[Any, ...], files: Files) -> bool:
-        """Whether it is what loading ``settings`` would give: the same revision, or files that are still the same."""
-        same = self.settings.model == settings.model and self.options == options
-        return same and (self.settings.revision == settings.revision or (bool(files.state) and self.files.state == files.state))
+    def is_of(self, settings: Settings, options: tuple[Any, ...]) -> bool:
+        """Whether it was loaded for this revision."""
+        return self._is_alike(settings, options) and self.settings.revision == settings.revision
+
+    def is_same(self, settings: Settings, options: tuple[Any, ...], files: Files) -> bool:
+        """Whether it was loaded from files that are still as they were."""
+        return self._is_alike(settings, options) and bool(files.state) and self.files.state == files.state
+
+    def _is_alike(self, settings: Settings, options: tuple[Any, ...]) -> bool:
+        return self.settings.model == settings.model and self.options == options
 
 
 class Kept:
@@ -111,9 +117,10 @@ class Kept:
             There is not the memory to have it beside the one that answers, which then goes on.
         """
         options, files = self._options(settings), files_at(settings.model)
-        for each in reversed(self._models):
-            if each.answers(settings, options, files):
-                return Loaded(each.model, settings, options, each.files)
+        there = [each for each in self._models if each.is_of(settings, options)]
+        there = there or [each for each in self._models if each.is_same(settings, options, files)]
+        if there:
+            return Loaded(there[-1].model, settings, options, there[-1].files)
         self._make_room(settings, files.size)
         model = self._load(settings)
         ready(model, settings)
