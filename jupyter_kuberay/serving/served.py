@@ -222,21 +222,30 @@ class Served:
             raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} means nothing here.", "Use GET or POST.", allow="GET, POST")
         if asked is None:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "No model is set.", "Publish with model=…, so that user_config names one.")
-        self._admit(asked.settings)
         seconds = timeout_of(request, asked.settings)
         self._requests += 1
         try:
+            self._admit(asked.settings)
             async with asyncio.timeout(seconds) as limit:
-                asked.texts = await texts_of(request, asked.settings)
-                self._admit(asked.settings)
+                asked.texts = await self._received(request, min(seconds, asked.settings.receive_timeout_s), asked.settings)
+                self._admit(asked.settings)  # others may have come while it came
                 asked.answers = await self._answers(asked)
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise too_late(seconds, sent=bool(asked.texts)) from None
+            raise too_late(seconds, sent=True) from None
         finally:
             self._requests -= 1
         return answered(asked.answers[0] if request.method == "GET" else asked.answers)
+
+    async def _received(self, request: Request, seconds: float, settings: Any) -> list[str]:
+        if request.method == "GET":
+            return await texts_of(request, settings)
+        try:
+            async with asyncio.timeout(seconds):
+                return await texts_of(request, settings)
+        except TimeoutError:
+            raise too_late(seconds, sent=False) from None
 
     def _admit(self, settings: Any) -> None:
         if self._texts >= settings.max_queue:

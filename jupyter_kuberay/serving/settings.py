@@ -56,7 +56,8 @@ class Settings:
     max_requests: int = whole(512, 1)  # at once in a replica, likewise
     max_bytes: int = whole(1_000_000, 1)  # of a request's text or body
     max_texts: int = whole(1000, 1)  # in one request
-    timeout_s: float = seconds(60, 0.001)  # for one request; less where the client says so in x-request-timeout
+    timeout_s: float = seconds(60, 0.001)  # for one request, at most; less where the client says so in x-request-timeout
+    receive_timeout_s: float = seconds(10, 0.001)  # for a request's body to come: who sends none takes a place from others
     stuck_after_s: float = seconds(300, 1)  # computing one batch for so long, the replica is not healthy any more
     log: str = text()  # a folder or an fsspec URL for what was asked and answered; "": nothing is kept
     log_share: float = share(1.0)  # of the requests that are kept
