@@ -11,11 +11,14 @@ The replica has one CPU, and so has the model without Serve; the clients share t
 from __future__ import annotations
 
 import os
+import random
+import re
 import socket
 import statistics
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,7 +26,7 @@ from _load import Told, load
 from _pairs import report
 from _summarizer import make_model, texts
 
-CLIENTS, SECONDS, TURNS = 16, 5.0, 3
+CLIENTS, SECONDS, TURNS = 16, 4.0, 3
 CROWDS = (8, 16, 32, 64, 160)
 SIZES = (1, 4, 8, 16, 32, 64)
 
@@ -47,7 +50,36 @@ def in_process(model: str) -> dict[int, float]:
     return found
 
 
-def start(model: str) -> str:
+def in_order_of_arrival(model: str) -> float:
+    """The share of padding of full batches that hold texts as they come."""
+    from transformers import AutoTokenizer
+
+    from jupyter_kuberay.serving.batching import padding
+
+    lengths = [len(ids) for ids in AutoTokenizer.from_pretrained(model)(texts())["input_ids"]] * 50
+    random.Random(3).shuffle(lengths)
+    return statistics.mean(padding(lengths[at : at + 16]) for at in range(0, len(lengths), 16))
+
+
+def padded(metrics: int, application: str) -> float:
+    """The share of padding in the batches of an application, by Ray's own exporter."""
+    told = urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=10).read().decode()
+    found = {}
+    for part in ("sum", "count"):
+        lines = re.findall(
+            rf'^ray_jupyter_kuberay_padding_share_{part}{{[^}}]*application="{application}"[^}}]*}} (\S+)$', told, re.MULTILINE
+        )
+        found[part] = sum(map(float, lines))
+    return found["sum"] / found["count"] if found["count"] else float("nan")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(model: str, metrics: int) -> str:
     """Serve with three applications; host and port."""
     import ray
     from ray import serve
@@ -59,11 +91,9 @@ def start(model: str) -> str:
         async def __call__(self, request: object) -> str:
             return "free"
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tempfile.mkdtemp(prefix="jk-", dir="/tmp")
-    ray.init(address="local", num_cpus=4, include_dashboard=False, _temp_dir=folder, log_to_driver=False, configure_logging=False)
+    port, folder = free_port(), tempfile.mkdtemp(prefix="jk-", dir="/tmp")
+    quiet = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+    ray.init(address="local", num_cpus=4, _temp_dir=folder, _metrics_export_port=metrics, **quiet)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     for name, size in (("one", 1), ("batched", 16)):
         settings = {"model": model, "max_batch_size": size, "revision": 1}
@@ -79,7 +109,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="jk-bench-") as home:
         model = make_model(Path(home) / "model")
         bare = [in_process(model)]
-        address = start(model)
+        metrics = free_port()
+        address = start(model, metrics)
         ways: dict[str, list[Told]] = {"one": [], "batched": [], "free": []}
         crowds: dict[int, Told] = {}
 
@@ -94,9 +125,11 @@ def main() -> int:
                     ways[way].append(ask(way))
             for clients in CROWDS:
                 crowds[clients] = ask("batched", clients)
+            shares = padded(metrics, "batched"), in_order_of_arrival(model)
         finally:
             ray.shutdown()
         bare.append(in_process(model))
+    print(f"      padding: {shares[0]:.1%} of the tokens; {shares[1]:.1%} in full batches in the order of arrival")
     return not told(bare, ways, crowds)
 
 

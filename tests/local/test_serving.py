@@ -78,7 +78,7 @@ def put(application: Any) -> Iterator[Any]:
 
     def put(settings: dict[str, Any] | None = None, **options: Any) -> str:
         config = {"model": "m", "revision": 1, **(settings or {})}
-        serve.run(application.options(user_config=config, **options).bind(), name="s", route_prefix="/")
+        serve.run(application.options(version="1", user_config=config, **options).bind(), name="s", route_prefix="/")
         return f"http://127.0.0.1:{port}/sleep?text="
 
     yield put
@@ -179,6 +179,43 @@ def test_a_replica_that_is_killed_costs_no_request_of_clients_that_ask_again(put
     print(f"{sum(tries.values())} requests, {again} of them asked again, {tries[0]} failed")
     assert tries[0] == 0 and tries[1] > 100
     assert len(pids) >= 2
+
+
+def test_replicas_come_by_the_queue_from_none_and_go_again(put: Any):
+    from ray import serve
+
+    delays = {"upscale_delay_s": 0.5, "downscale_delay_s": 1, "look_back_period_s": 1, "metrics_interval_s": 0.5}
+    scaling = {"min_replicas": 0, "initial_replicas": 0, "max_replicas": 2, "target_ongoing_requests": 4, **delays}
+    url = put({"max_batch_size": 4}, autoscaling_config=scaling)
+
+    def running() -> int:
+        deployment = serve.status().applications["s"].deployments["Sleeps"]
+        return sum(count for state, count in deployment.replica_states.items() if state == "RUNNING")
+
+    async def until(number: int, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while await asyncio.to_thread(running) != number:
+            assert time.monotonic() < deadline, f"there are not {number} replicas after {seconds} s"
+            await asyncio.sleep(0.2)
+
+    async def client(session: Any, ended: asyncio.Event) -> set[int]:
+        found = set()
+        while not ended.is_set():
+            found.add((await ask(session, url + "0.2"))[0])
+        return found
+
+    async def scenario() -> set[int]:
+        await until(0, 20)
+        ended = asyncio.Event()
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            clients = [asyncio.create_task(client(session, ended)) for _ in range(24)]
+            await until(2, 60)
+            ended.set()
+            found = set().union(*await asyncio.gather(*clients))
+        await until(0, 60)
+        return found
+
+    assert asyncio.run(scenario()) == {200}
 
 
 def test_what_was_taken_is_answered_when_the_application_goes(put: Any):
