@@ -78,7 +78,8 @@ def put(application: Any) -> Iterator[Any]:
 
     def put(settings: dict[str, Any] | None = None, **options: Any) -> str:
         config = {"model": "m", "revision": 1, **(settings or {})}
-        serve.run(application.options(version="1", user_config=config, **options).bind(), name="s", route_prefix="/")
+        # The same version: new settings go to the replicas that are there, as they do by a service's configuration.
+        serve.run(application.options(version="1", _internal=True, user_config=config, **options).bind(), name="s", route_prefix="/")
         return f"http://127.0.0.1:{port}/sleep?text="
 
     yield put
