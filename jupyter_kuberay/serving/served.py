@@ -308,7 +308,9 @@ class Served:
         for size in sorted({1, settings.max_batch_size}):
             began = time.monotonic()
             self.compute(model, [item] * size)
-            if time.monotonic() - began > _WARM_S:
+            took = time.monotonic() - began
+            self._rate = size / max(took, 1e-3)
+            if took > _WARM_S:
                 break
 
     def _log_as(self, settings: Any) -> None:

@@ -15,6 +15,7 @@ from jupyter_kuberay.serving.settings import Settings
 
 _ROOM = 1.3  # of the files' size: what loading takes besides
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".gguf", ".npz", ".joblib")
+_MARKS = ("size", "mtime", "ETag", "etag", "LastModified")  # as file systems and stores call what tells a change
 
 
 class Unusable(ValueError):
@@ -56,14 +57,16 @@ def files_at(uri: str) -> Files:
 
     with suppress(OSError, ValueError, ImportError):
         filesystem, path = fsspec.core.url_to_fs(uri if "://" in uri else str(Path(uri).expanduser().absolute()))
-        found = filesystem.find(path, detail=True)
-        size = sum(int(info.get("size") or 0) for name, info in found.items() if name.endswith(_WEIGHTS))
-        marks = [
-            [name, info.get("size"), *(str(info.get(key)) for key in ("ETag", "etag", "mtime", "LastModified"))]
-            for name, info in found.items()
-        ]
-        return Files(size, repr(sorted(marks, key=str)))
+        found = filesystem.find(path, maxdepth=1, detail=True)  # checkpoints below are not loaded
+        marks = [[name, *(str(info.get(key)) for key in _MARKS)] for name, info in found.items()]
+        return Files(_size(found), repr(sorted(marks)))
     return Files()
+
+
+def _size(files: dict[str, Any]) -> int:
+    """Of the weights; where the same ones are there in another format, too, of those that are safe to load."""
+    sizes = {kind: [int(info.get("size") or 0) for name, info in files.items() if name.endswith(kind)] for kind in _WEIGHTS}
+    return sum(sizes[".safetensors"]) or sum(map(sum, sizes.values()))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jupyter_kuberay.serving.settings import Settings
-from jupyter_kuberay.serving.weights import Kept, Unusable, free_bytes
+from jupyter_kuberay.serving.weights import Files, Kept, Unusable, files_at, free_bytes
 
 
 @pytest.fixture
@@ -117,6 +117,14 @@ def test_what_is_kept_leaves_memory_for_those_who_ask_and_says_so(tmp_path: Path
     loads.put(weights(tmp_path / "a", 4 * 2**20), 1)
     loads.put(weights(tmp_path / "b", 2**20), 2)
     assert len(loads.kept) == 1 and "going back will load them again" in said.text
+
+
+def test_only_what_is_loaded_is_counted_of_what_lies_there(tmp_path: Path):
+    folder = Path(weights(tmp_path / "m", 100))
+    (folder / "pytorch_model.bin").write_bytes(b"x" * 100)
+    weights(folder / "checkpoint-1", 100)
+    assert files_at(str(folder)).size == files_at(f"file://{folder}").size == 100
+    assert files_at("a-name/on-a-hub") == files_at("nosuch://place") == Files()
 
 
 def test_this_machine_has_some_memory_left():
