@@ -3,6 +3,7 @@
 import ast
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -83,12 +84,15 @@ def test_a_package_goes_whole_and_only_what_is_imported_is_searched_for_deployme
     assert [each.name for each in found.deployments] == ["Tiny"]
 
 
+SERVING = ["batching", "metrics", "page", "request_log", "requests", "seq2seq", "served", "settings", "summarizer", "t5", "weights"]
+
+
 def test_of_this_package_only_what_is_needed_goes_along():
     found = find_source("jupyter_kuberay.serving.summarizer:app")
     assert sorted(found.files) == [
         "jupyter_kuberay/__init__.py",
         "jupyter_kuberay/serving/__init__.py",
-        "jupyter_kuberay/serving/summarizer.py",
+        *(f"jupyter_kuberay/serving/{name}.py" for name in SERVING),
     ]
     assert found.deployments == (Deployment("Summarizer", configurable=True),)
     assert inline(zipped(found.files))
@@ -99,6 +103,15 @@ def test_what_an_application_uses_of_this_package_goes_along_too(tmp_path):
     found = find_source(f"{tmp_path}/mine.py:app")
     assert "jupyter_kuberay/serving/summarizer.py" in found.files and "jupyter_kuberay/client.py" not in found.files
     assert found.deployments == (Deployment("Summarizer", configurable=True),)
+
+
+@pytest.mark.parametrize(("name", "deployment"), [("classifier", "Classifier"), ("scaled", "Summarizer")])
+def test_the_applications_in_the_documentation_take_a_model_and_fit_into_the_configuration(name, deployment, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    tree(tmp_path, {f"{name}.py": page.partition(f"# {name}.py\n")[2].partition("```")[0]})
+    found = find_source(f"{tmp_path}/{name}.py:app")
+    assert found.deployments == (Deployment(deployment, configurable=True),)
+    assert "jupyter_kuberay/serving/served.py" in found.files and inline(zipped(found.files))
 
 
 def test_an_application_in_the_image_has_no_files_and_its_deployments_are_known_where_it_can_be_read():

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from jupyter_kuberay.serving import summarizer
-from jupyter_kuberay.serving.summarizer import MAX_BYTES, Batcher, Model, Settings, Unusable
+from jupyter_kuberay.serving.summarizer import Batcher, Model, Settings, Unusable
 
+MAX_BYTES = 1_000_000
 TEXT = "At nine login stopped answering. A disk was full. Old files were deleted. All was well again after ten minutes."
 Deployed: Any = summarizer.Summarizer.func_or_class
 
@@ -73,7 +75,7 @@ def client(models: dict[str, str]) -> Any:
 
     async def configure(request: Request) -> Any:
         await replica.reconfigure(await request.json())
-        return summarizer.Response()
+        return Response()
 
     routes = [Route("/configure", configure, methods=["PUT"]), Route("/{path:path}", answer, methods=["GET", "POST", "DELETE"])]
     with TestClient(Starlette(routes=routes)) as client:
@@ -174,32 +176,32 @@ def test_what_cannot_be_loaded_changes_nothing(models: dict[str, str], broken: d
     asyncio.run(replica.reconfigure({"model": models["t5"], "revision": 1}))
     with pytest.raises(ValueError, match=r"folder|model|setting|threads"):
         asyncio.run(replica.reconfigure(broken))
-    assert replica._loaded.settings.revision == 1
+    assert replica._kept.now.settings.revision == 1
     assert isinstance(replica.try_out(), str)
 
 
 def test_a_setting_of_batching_is_changed_without_loading_again(models: dict[str, str]):
     replica = Deployed()
     asyncio.run(replica.reconfigure({"model": models["t5"]}))
-    before = replica._loaded.model
+    before = replica._kept.now.model
     asyncio.run(replica.reconfigure({"model": models["t5"], "max_batch_size": 3}))
-    assert replica._loaded.model is before
+    assert replica._kept.now.model is before
     assert replica._batch.max_size == 3
 
 
-def test_while_new_weights_are_loaded_the_old_ones_answer(models: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+def test_while_new_weights_are_loaded_the_old_ones_answer(models: dict[str, str]):
     loading, go_on = threading.Event(), threading.Event()
-    load = summarizer._load
 
-    def slowly(settings: Settings) -> Model:
-        loading.set()
-        go_on.wait(30)
-        return load(settings)
+    class Slow(Deployed):
+        def load(self, settings: Settings) -> Any:
+            if settings.revision == 2:
+                loading.set()
+                go_on.wait(30)
+            return super().load(settings)
 
     async def upgrade() -> tuple[str, str]:
-        replica = Deployed()
+        replica = Slow()
         await replica.reconfigure({"model": models["t5"], "revision": 1})
-        monkeypatch.setattr(summarizer, "_load", slowly)
         upgrading = asyncio.create_task(replica.reconfigure({"model": models["other"], "revision": 2}))
         await asyncio.to_thread(loading.wait, 30)
         during = await replica(get(TEXT))
