@@ -1,35 +1,29 @@
-"""Training a summarizer with Ray Train: a small T5 from scratch, or any sequence-to-sequence model further."""
+"""Training a summarizer with Ray Train: a small T5 from scratch, or any sequence-to-sequence model further, all of it or by LoRA.
+
+`_fit` is Ray Train around it, `_loop` what each worker does, `_checkpoints` what it goes on from.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
-import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from jupyter_kuberay.lifecycle import _loop, _models
+from jupyter_kuberay.lifecycle._checkpoints import Checkpoints, within
+from jupyter_kuberay.lifecycle._fit import fit
+from jupyter_kuberay.lifecycle._fit import gpus as gpus_of
+from jupyter_kuberay.lifecycle._precision import PRECISIONS
 from jupyter_kuberay.lifecycle._run import Json, LifecycleError, read_json, write_json
+from jupyter_kuberay.lifecycle._small_t5 import SMALL_T5, make_tokenizer
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+__all__ = ["SMALL_T5", "make_tokenizer", "settings_of", "train"]
 
-Example = tuple[list[int], list[int]]  # a document and its summary, as tokens
-
-SMALL_T5 = "t5-small-from-scratch"
-# How Ray Train is set; it hands these on from the process that calls it.
-_RAY_TRAIN = {
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # importing torch can take minutes where a disk or the processors are busy
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it says everything twice
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # every epoch leaves a checkpoint anyway
-}
-_LONGEST_DOCUMENT = 512  # tokens; of a base model, what it can read
-_LONGEST_SUMMARY = 128
-_ALIKE = 25  # batches among which documents are put together by length
-_DONT_COUNT = -100  # torch's label for what the loss leaves out
+_FOLDER = "training"
+_ASKED = "settings.json"  # beside the checkpoints: what they were made with
+# What may differ when a run is gone on with: it changes no step.
+_NOT_ASKED = ("data", "storage", "threads", "checkpoint_every", "allow_pickle")
 
 
 def train(
@@ -37,16 +31,26 @@ def train(
     *,
     base: str = SMALL_T5,
     epochs: int = 0,
-    batch_size: int = 16,
+    batch_size: int = 0,
     learning_rate: float = 0.0,
+    lora_rank: int = 0,
+    precision: str = "auto",
+    patience: int = 3,
     workers: int = 1,
     cpus_per_worker: float = 1,
-    gpus_per_worker: float = 0,
+    gpus_per_worker: float | None = None,
     threads: int = 0,
+    storage: str = "",
+    checkpoint_every: int = 500,
+    resume: bool = False,
+    allow_pickle: bool = False,
     seed: int = 7,
     limit: int | None = None,
 ) -> Json:
-    """Train on ``run_dir/data`` and leave the model in ``run_dir/model``.
+    """Train on ``run_dir/data`` and leave the model in ``run_dir/model``: that of the epoch with the lowest loss on held-out documents.
+
+    Weights, optimizer and place in the data are kept in checkpoints. A worker that is killed, whenever it is, costs the steps since the
+    last one; they are taken again, the same ones.
 
     Parameters
     ----------
@@ -57,279 +61,131 @@ def train(
     epochs
         How often each document is seen; 0: 3 times from scratch, once with a base model.
     batch_size
-        Documents a step and worker.
+        Documents a step and worker; 0: 16.
     learning_rate
-        At its highest; 0: 1.5e-3 from scratch, 3e-5 for a base model.
+        At its highest; 0: 1.5e-3 from scratch, 3e-5 for a base model, 3e-4 with LoRA.
+    lora_rank
+        Above 0, only matrices of this rank beside the base model's learn (LoRA, by peft), and are merged into it in the end:
+        8 to 64. 0: all weights learn.
+    precision
+        "fp32", "bf16" or "fp16" for the steps' arithmetic; "auto" takes 16 bits where the device is fast at them. Weights have 32 bits.
+    patience
+        Stop after so many epochs without a lower loss on held-out documents; 0: never.
     workers, cpus_per_worker, gpus_per_worker
-        The worker group; its workers train data-parallel.
+        The worker group; its workers train data-parallel. ``gpus_per_worker`` None: 1 where the cluster has one for each, else 0.
     threads
         Of torch in each worker; 0: all cores, shared among the workers of this node.
+    storage
+        Where the checkpoints go: a folder that all nodes see, or a URL such as s3://bucket/runs/a, one for each run; "": the run folder.
+    checkpoint_every
+        Steps between checkpoints within an epoch; 0: at the end of each epoch only.
+    resume
+        Go on where an earlier run with these settings was ended; where there is none, begin.
+    allow_pickle
+        Load a base model whose weights are a pickle. It may run any code: only from whom you trust.
     limit
         Train on no more documents than this.
 
     Returns
     -------
-    What is also written to ``training.json``: model (path), parameters, losses by epoch, seconds.
+    What is also written to ``training.json``: model (path), parameters, trained_parameters, precision, device, steps, losses by epoch,
+    best_epoch, stopped_early, resumed (where it went on, and which half-written checkpoints were passed over), seconds.
 
     Raises
     ------
     LifecycleError
-        There are no data, or the base model cannot be loaded.
+        There are no data, the base model cannot be loaded, the storage cannot be written, a loss is no number (it says at which step), or
+        what is to be resumed had other settings.
     """
     started = time.monotonic()
     run = Path(run_dir)
     manifest = read_json(run / "data" / "manifest.json", made_by="data.prepare")
-    shutil.rmtree(run / "training", ignore_errors=True)
+    settings = settings_of(
+        base=base,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        lora_rank=lora_rank,
+        precision=precision,
+        patience=patience,
+        workers=workers,
+        threads=threads,
+        checkpoint_every=checkpoint_every,
+        allow_pickle=allow_pickle,
+        seed=seed,
+        limit=limit,
+    )
+    checkpoints = Checkpoints(within(storage or str(run), _FOLDER))
+    settings |= {"data": manifest["path"], "storage": checkpoints.url}
+    _begin(checkpoints, settings, resume)
     for judgement in ("evaluation.json", "validation.json"):  # of the model that is replaced now
         (run / judgement).unlink(missing_ok=True)
-    usual_epochs, usual_rate = (3, 1.5e-3) if base == SMALL_T5 else (1, 3e-5)
-    settings = {"data": manifest["path"], "base": base, "epochs": epochs or usual_epochs, "batch_size": batch_size}
-    settings |= {"learning_rate": learning_rate or usual_rate}
-    settings |= {"threads": threads, "seed": seed, "limit": limit}
-    result = _fit(run / "training", settings, workers, {"CPU": cpus_per_worker, "GPU": gpus_per_worker})
-    with result.checkpoint.as_directory() as checkpoint:
-        _replace(run / "model", Path(checkpoint))
+    outcome = _outcome(checkpoints)
+    if outcome is None:
+        fit(settings, checkpoints, {"CPU": cpus_per_worker, "GPU": gpus_of(gpus_per_worker, workers)})
+        outcome = _outcome(checkpoints)
+    if outcome is None:
+        raise LifecycleError("Training ended without a word.", "See Ray's logs; resume=True goes on from the last checkpoint.")
+    _keep_best(checkpoints, outcome.pop("best_step"), settings, run / "model")
     record = {
         "model": str(run / "model"),
         "base": base,
-        "parameters": result.metrics["parameters"],
-        "losses": result.metrics["losses"],
-        "settings": {name: value for name, value in settings.items() if name != "data"},
+        **outcome,
+        "settings": {name: value for name, value in settings.items() if name not in ("data", "storage")},
         "workers": workers,
-        "seconds_in_epochs": result.metrics["seconds"],
+        "seconds_in_epochs": outcome["seconds"],
         "seconds": round(time.monotonic() - started, 1),
     }
     write_json(run / "training.json", record)
     return record
 
 
-def _fit(folder: Path, settings: Json, workers: int, resources: dict[str, float]) -> Any:
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    for name, value in _RAY_TRAIN.items():
-        os.environ.setdefault(name, value)
-    # Not use_gpu=True: it takes NCCL, which simulated GPUs do not have. Each worker sees for itself whether CUDA is there.
-    trainer = TorchTrainer(
-        _train_on_worker,
-        train_loop_config=settings,
-        scaling_config=ScalingConfig(num_workers=workers, resources_per_worker={name: n for name, n in resources.items() if n}),
-        torch_config=TorchConfig(backend="gloo"),
-        run_config=RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent),
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-            failure_config=FailureConfig(max_failures=1),
-            # Threads that have nothing to do sleep. Else they spin, and on a busy machine take the time of those that have.
-            worker_runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
-        ),
-    )
-    result = trainer.fit()
-    if result.metrics and "problem" in result.metrics:
-        raise LifecycleError(*result.metrics["problem"])
-    return result
+def settings_of(**given: object) -> Json:
+    """What the loop is to do: as ``given`` (see `train`), with what is usual for 0, or `LifecycleError` about what cannot be."""
+    settings: Json = dict(given)
+    base, lora = settings["base"], settings["lora_rank"]
+    for name, least in (
+        ("workers", 1),
+        *((name, 0) for name in ("epochs", "batch_size", "learning_rate", "lora_rank", "patience", "checkpoint_every")),
+    ):
+        if settings[name] < least:
+            raise LifecycleError(f"{name} is {settings[name]}.", f"Give at least {least}.")
+    if settings["precision"] not in PRECISIONS:
+        raise LifecycleError(f"There is no precision {settings['precision']}.", f"There are {', '.join(PRECISIONS)}.")
+    if lora and base == SMALL_T5:
+        raise LifecycleError("LoRA changes a model that has learned already; one from scratch has not.", "Give a base, or lora_rank=0.")
+    usual_epochs, usual_rate = (3, 1.5e-3) if base == SMALL_T5 else (1, 3e-4 if lora else 3e-5)
+    usual = {"epochs": usual_epochs, "batch_size": 16, "learning_rate": usual_rate}
+    return settings | {name: settings[name] or value for name, value in usual.items()}
 
 
-def _replace(target: Path, source: Path) -> None:
+def _begin(checkpoints: Checkpoints, settings: Json, resume: bool) -> None:
+    """Leave what is to be gone on with, or an empty place with a note of the settings."""
+    asked = {name: value for name, value in settings.items() if name not in _NOT_ASKED}
+    before = checkpoints.read(_ASKED) if resume else None
+    if before is None:
+        checkpoints.clear()
+        checkpoints.write(_ASKED, asked)
+        return
+    if differ := [f"{name} {before.get(name)} and not {value}" for name, value in asked.items() if before.get(name) != value]:
+        raise LifecycleError(f"What is to be resumed had {', '.join(differ)}.", "Give the same settings, or train anew with resume=False.")
+    if "problem" in (checkpoints.read(_loop.OUTCOME) or {}):
+        checkpoints.remove(_loop.OUTCOME)  # perhaps it was put right meanwhile
+
+
+def _outcome(checkpoints: Checkpoints) -> Json | None:
+    outcome = checkpoints.read(_loop.OUTCOME)
+    if outcome and "problem" in outcome:
+        raise LifecycleError(*outcome["problem"])
+    return outcome
+
+
+def _keep_best(checkpoints: Checkpoints, step: int, settings: Json, target: Path) -> None:
+    """Put the model of a checkpoint in ``target``'s place, whole or not at all."""
+    if step not in checkpoints.steps():
+        raise LifecycleError(f"The best checkpoint, of step {step}, is no longer whole.", "Train anew, with resume=False.")
     draft = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copytree(source, draft)
+    with checkpoints.fetched(step) as folder:
+        _models.merged(settings, folder, draft)
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
-
-
-# On each worker
-
-
-def _train_on_worker(settings: Json) -> None:
-    import logging
-
-    import ray.train
-    import torch
-    from ray.train.torch import prepare_model
-    from transformers.utils.logging import disable_progress_bar
-
-    # Ray Train has set this process's loggers to tell everything; its account of every report would drown ours.
-    for name in (None, "ray.train"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    disable_progress_bar()  # of files
-    context = ray.train.get_context()
-    rank, world = context.get_world_rank(), context.get_world_size()
-    torch.set_num_threads(settings["threads"] or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-    torch.manual_seed(settings["seed"])
-    try:
-        model, tokenizer, first_epoch = _model(settings)
-    except LifecycleError as error:
-        # Raised here, it would be tried again, and wrapped in a traceback of Ray's.
-        ray.train.report({"problem": [error.message, error.hint]})
-        return
-    examples = _examples(settings, tokenizer, "train")
-    held_out = _examples(settings, tokenizer, "validation")
-    wrapped = prepare_model(model)
-    device = next(model.parameters()).device
-    plan = _Plan([len(document) for document, _ in examples], settings["batch_size"], world, settings["epochs"])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings["learning_rate"], betas=(0.9, 0.98), fused=True)
-    losses: list[Json] = []
-    started = time.monotonic()
-    for epoch in range(first_epoch, settings["epochs"]):
-        model.train()
-        total = 0.0
-        for step, rows in enumerate(plan.batches(epoch, rank, settings["seed"])):
-            for group in optimizer.param_groups:
-                group["lr"] = settings["learning_rate"] * plan.warmth(epoch * plan.steps + step)
-            loss = wrapped(**_batch([examples[row] for row in rows], tokenizer, device)).loss
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            total += loss.item()
-        seconds = round(time.monotonic() - started, 1)
-        unseen = _loss(model, held_out, tokenizer, device)
-        losses.append({"epoch": epoch + 1, "train": round(total / plan.steps, 4), "validation": unseen})
-        metrics = {"parameters": model.num_parameters(), "losses": losses, "seconds": seconds, "epoch": epoch + 1}
-        if rank == 0:
-            told = f"loss {losses[-1]['train']}, on held-out reports {losses[-1]['validation']}, {seconds} s"
-            sys.stdout.write(f"epoch {epoch + 1} of {settings['epochs']}: {told}\n")
-            sys.stdout.flush()
-        _report(metrics, model, tokenizer, rank)
-
-
-class _Plan:
-    """Which rows each step of each worker takes, and how fast it learns from them."""
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, world: int, epochs: int) -> None:
-        self.lengths = lengths  # of the documents, in tokens
-        self.together = batch_size * world
-        self.world = world
-        self.steps = max(1, len(lengths) // self.together)  # an epoch
-        self.total = self.steps * epochs
-
-    def batches(self, epoch: int, rank: int, seed: int) -> list[list[int]]:
-        """Another order in each epoch, the same on all workers, of which each takes its part.
-
-        Documents of like length come together, because a batch is padded to its longest; which these are is a matter of
-        chance, among `_ALIKE` batches at a time.
-        """
-        import torch
-
-        chance = torch.Generator().manual_seed(1000 * seed + epoch)
-        order = torch.randperm(len(self.lengths), generator=chance).tolist()[: self.steps * self.together]
-        stretch = _ALIKE * self.together
-        alike = [sorted(order[at : at + stretch], key=self.lengths.__getitem__) for at in range(0, len(order), stretch)]
-        batches = [part[at : at + self.together] for part in alike for at in range(0, len(part), self.together)]
-        return [batches[at][rank :: self.world] for at in torch.randperm(len(batches), generator=chance).tolist()]
-
-    def warmth(self, step: int) -> float:
-        """The learning rate's share: rising for a twentieth of the time, then falling to almost nothing."""
-        rising = max(1, self.total // 20)
-        return min((step + 1) / rising, max(0.02, (self.total - step) / max(1, self.total - rising)))
-
-
-def _model(settings: Json) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, int]:
-    """The model, its tokenizer, and the epoch to begin with: after a failure, that of the last checkpoint."""
-    import ray.train
-
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as place:
-            return *_load(place), int(read_json(Path(place) / "progress.json")["epoch"])
-    if settings["base"] != SMALL_T5:
-        return *_load(settings["base"]), 0
-    return *_from_scratch(settings["data"]), 0
-
-
-def _load(place: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-
-    try:
-        return AutoModelForSeq2SeqLM.from_pretrained(place, use_safetensors=True), AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError) as error:
-        why = str(error).splitlines()[0]
-        hint = "Give a path, or the name of a model on a hub that the cluster can reach."
-        raise LifecycleError(f"The base model {place} cannot be loaded: {why}", hint) from error
-
-
-def _from_scratch(data: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    tokenizer = make_tokenizer(data)
-    config = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=128,
-        d_ff=256,
-        d_kv=32,
-        num_heads=4,
-        num_layers=2,
-        num_decoder_layers=2,
-        dropout_rate=0.0,  # some epochs over thousands of reports do not overfit
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
-    )
-    model = T5ForConditionalGeneration(config)
-    model.generation_config.max_new_tokens = 64
-    return model, tokenizer
-
-
-def make_tokenizer(data: str, vocabulary: int = 1500) -> PreTrainedTokenizerBase:
-    """A byte-level BPE tokenizer learned from the train split: it can spell any text."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    from jupyter_kuberay.lifecycle.data import load_split
-
-    rows = load_split(data, "train")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=["<pad>", "</s>"], initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator((text for column in ("document", "summary") for text in rows[column].to_pylist()), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", model_max_length=_LONGEST_DOCUMENT)
-
-
-def _examples(settings: Json, tokenizer: PreTrainedTokenizerBase, split: str) -> list[Example]:
-    """Documents and summaries as tokens. A worker holds all of them: a million reports are 1 GB."""
-    from jupyter_kuberay.lifecycle.data import load_split
-
-    rows = load_split(settings["data"], split)
-    if settings["limit"] is not None:
-        rows = rows.slice(0, settings["limit"])
-    longest = min(_LONGEST_DOCUMENT, tokenizer.model_max_length)
-    documents = tokenizer(rows["document"].to_pylist(), truncation=True, max_length=longest)["input_ids"]
-    summaries = tokenizer(text_target=rows["summary"].to_pylist(), truncation=True, max_length=_LONGEST_SUMMARY)["input_ids"]
-    return list(zip(documents, summaries, strict=True))
-
-
-def _batch(rows: list[Example], tokenizer: PreTrainedTokenizerBase, device: torch.device) -> dict[str, torch.Tensor]:
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
-
-    documents = [torch.tensor(document) for document, _ in rows]
-    ids = pad_sequence(documents, batch_first=True, padding_value=int(tokenizer.pad_token_id or 0))
-    mask = pad_sequence([torch.ones_like(document) for document in documents], batch_first=True)
-    labels = pad_sequence([torch.tensor(summary) for _, summary in rows], batch_first=True, padding_value=_DONT_COUNT)
-    return {name: value.to(device) for name, value in (("input_ids", ids), ("attention_mask", mask), ("labels", labels))}
-
-
-def _loss(model: PreTrainedModel, rows: list[Example], tokenizer: PreTrainedTokenizerBase, device: torch.device) -> float:
-    import torch
-
-    model.eval()
-    some = rows[:128]  # enough to see where it goes; evaluation takes them all
-    with torch.inference_mode():
-        return round(float(model(**_batch(some, tokenizer, device)).loss), 4)
-
-
-def _report(metrics: Json, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rank: int) -> None:
-    import ray.train
-    from ray.train import Checkpoint
-
-    if rank:
-        ray.train.report(metrics)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        write_json(Path(folder) / "progress.json", {"epoch": metrics["epoch"]})
-        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))

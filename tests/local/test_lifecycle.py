@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-import os
 import shutil
 import socket
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,36 +17,18 @@ from urllib.parse import urlencode
 import pandas as pd
 import pytest
 
-from jupyter_kuberay.grammar import SHIM
 from jupyter_kuberay.lifecycle import data, evaluation, incidents, training, validation
 from jupyter_kuberay.lifecycle._run import LifecycleError, read_json
 from jupyter_kuberay.lifecycle.validation import NotGoodEnough
+from tests.local.a_ray import a_ray
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def on_ray() -> Iterator[None]:
-    """A Ray of this process. What it starts ends with it."""
-    import ray
-
-    # Sockets have short paths only, so this is not below pytest's own folder.
-    folder = tempfile.mkdtemp(prefix="jk-", dir="/tmp")
-    kept = {name: os.environ.get(name) for name in ("PYTHONPATH", "RAY_ADDRESS")}
-    os.environ["PYTHONPATH"] = os.pathsep.join((str(SHIM), str(Path(__file__).parents[2])))  # as on a cluster on this machine
-    os.environ.pop("RAY_ADDRESS", None)
-    context = ray.init(address="local", num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False, configure_logging=False)
-    # Ray Train looks for the cluster in other processes: it must not find somebody else's.
-    os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
-    try:
+    with a_ray():
         yield
-    finally:
-        ray.shutdown()
-        for name, value in kept.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +72,11 @@ def test_a_base_model_given_by_path_is_trained_further(trained: Path, tmp_path: 
     shutil.copytree(trained / "data", tmp_path / "data")
     manifest = read_json(trained / "data/manifest.json") | {"path": str(tmp_path / "data")}
     (tmp_path / "data/manifest.json").write_text(json.dumps(manifest))
-    record = training.train(str(tmp_path), base=base, limit=16)
+    record = training.train(str(tmp_path), base=base, limit=16, lora_rank=2)
     assert json.loads((tmp_path / "model/config.json").read_text())["model_type"] == "bart"
     assert len(record["losses"]) == 1 and record["base"] == base
+    assert 0 < record["trained_parameters"] < record["parameters"]
+    assert not list((tmp_path / "model").glob("adapter*"))  # LoRA's matrices are in the weights: serving needs no peft
 
 
 def make_bart(folder: Path, tokenizer: Path) -> str:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_kuberay.lifecycle.training import _Plan, make_tokenizer
+from jupyter_kuberay.lifecycle._plan import Plan
+from jupyter_kuberay.lifecycle.training import make_tokenizer
 
 
 def lengths(rows: int) -> list[int]:
@@ -14,24 +15,24 @@ def lengths(rows: int) -> list[int]:
 
 @pytest.mark.parametrize(("rows", "batch", "world"), [(100, 10, 1), (103, 10, 1), (96, 8, 2), (7, 16, 1)])
 def test_in_an_epoch_no_report_is_seen_twice_and_hardly_any_is_left_out(rows: int, batch: int, world: int):
-    plan = _Plan(lengths(rows), batch, world, epochs=2)
+    plan = Plan(lengths(rows), batch, world, epochs=2)
     seen = [row for rank in range(world) for step in plan.batches(0, rank, seed=1) for row in step]
     assert len(seen) == len(set(seen)) >= min(rows, rows - batch * world + 1)
 
 
 def test_workers_take_as_many_steps_as_each_other():
-    plan = _Plan(lengths(101), 8, 3, epochs=1)
+    plan = Plan(lengths(101), 8, 3, epochs=1)
     assert {len(plan.batches(0, rank, seed=1)) for rank in range(3)} == {plan.steps}
 
 
 def test_the_order_follows_from_seed_and_epoch():
-    plan = _Plan(lengths(50), 5, 1, epochs=3)
+    plan = Plan(lengths(50), 5, 1, epochs=3)
     assert plan.batches(1, 0, seed=3) == plan.batches(1, 0, seed=3)
     assert plan.batches(1, 0, seed=3) != plan.batches(2, 0, seed=3) != plan.batches(2, 0, seed=4)
 
 
 def test_documents_of_like_length_are_padded_together_and_batches_come_in_no_order_of_length():
-    plan = _Plan(lengths(800), 16, 1, epochs=1)
+    plan = Plan(lengths(800), 16, 1, epochs=1)
     batches = plan.batches(0, 0, seed=1)
     longest = [max(plan.lengths[row] for row in batch) for batch in batches]
     assert sum(16 * most for most in longest) < 1.05 * sum(plan.lengths)
@@ -39,7 +40,7 @@ def test_documents_of_like_length_are_padded_together_and_batches_come_in_no_ord
 
 
 def test_learning_begins_gently_rises_once_and_ends_almost_still():
-    plan = _Plan(lengths(1600), 16, 1, epochs=10)
+    plan = Plan(lengths(1600), 16, 1, epochs=10)
     rates = [plan.warmth(step) for step in range(plan.total)]
     peak = rates.index(max(rates))
     assert rates[0] < 0.05 and max(rates) == pytest.approx(1) and 0 < rates[-1] < 0.05
