@@ -37,12 +37,17 @@ class Runner:
         self.together: list[frozenset[str]] = []  # what ran at the same time, whenever something began
         self.stop = asyncio.Event()
         self.gate: asyncio.Event | None = None
+        self.meet: set[str] = set()  # these wait for each other, however fast one of them is
 
     async def run(self, name: str, notebook: str, parameters: Mapping[str, Any], output: str, told: Told, group: str = "") -> RunRecord:
         self.begun.append(name)
         self.running.add(name)
         self.together.append(frozenset(self.running))
         try:
+            async with asyncio.timeout(20):
+                while name in self.meet and not self.meet <= self.running:
+                    await asyncio.sleep(0.01)
+            self.meet.discard(name)
             return await self._run(notebook, parameters, output, told, group)
         finally:
             self.running.discard(name)

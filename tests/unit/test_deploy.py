@@ -57,7 +57,8 @@ def packages(lines: Iterable[str]) -> set[str]:
 def test_the_image_brings_what_the_lifecycle_needs_and_what_runs_notebooks_and_reads_s3():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     brought = packages((ROOT / "deploy/image/requirements.txt").read_text().splitlines())
-    assert brought == packages(extras["lifecycle"]) | {"ipykernel", "nbconvert", "papermill", "s3fs"}
+    wanted = packages(extras["lifecycle"]) | packages(extras["reinforcement"])
+    assert brought == wanted | {"ipykernel", "nbconvert", "papermill", "s3fs"}
     # What s3fs stands on and what the Kubernetes client does exclude each other, so it is in no kernel's constraints.
     assert brought - {"s3fs"} <= packages((ROOT / "constraints.txt").read_text().splitlines())
 
