@@ -3,7 +3,9 @@
 RUN/data/          manifest.json and split=train|validation|test/*.parquet
 RUN/training/      Ray Train's checkpoints
 RUN/model/         the trained model: config, tokenizer, safetensors
-RUN/training.json, RUN/evaluation.json, RUN/validation.json
+RUN/evaluation/    summaries.parquet: every summary with every measure of it
+RUN/registered/    weights of registered versions, in folders named by content
+RUN/training.json, RUN/evaluation.json, RUN/validation.json, RUN/registered.json
 """
 
 from __future__ import annotations

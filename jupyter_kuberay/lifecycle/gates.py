@@ -48,9 +48,14 @@ class Gate(NamedTuple):
     def passed(self) -> bool:
         return self.found >= self.wanted if self.at_least else self.found <= self.wanted
 
+    @property
+    def missed_by(self) -> float:
+        """By how much it is failed; 0.0 where it is passed."""
+        return 0.0 if self.passed else abs(self.found - self.wanted)
+
     def __str__(self) -> str:
         word = "at least" if self.at_least else "at most"
-        verdict = "passed" if self.passed else f"failed by {abs(self.found - self.wanted):.3g}"
+        verdict = "passed" if self.passed else f"failed by {self.missed_by:.3g}"
         return f"{self.name}: {self.found:.4g}, {word} {self.wanted:.4g} ({verdict})"
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 # It would print an address for every run that ends, and a bar for every file.
 _SILENCE = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 _TALKS = ("mlflow.store.db.utils", "mlflow.store.model_registry", "mlflow.tracking", "alembic")
+_ONE_AT_A_TIME = threading.RLock()  # environment and loggers are the process's; two at once would restore each other's
 _FILE_URI = re.compile(r"^sqlite:///(?P<path>[^?]+)")
 
 
@@ -120,7 +122,7 @@ def asked(act: Callable[[], Answer], uri: str, *, patient: bool = False) -> Answ
     """
     try:
         _wait_for(database_file(uri))
-        with _quiet(), _environment(patient):
+        with _ONE_AT_A_TIME, _quiet(), _environment(patient):
             return act()
     except LifecycleError:
         raise

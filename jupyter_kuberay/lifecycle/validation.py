@@ -92,7 +92,9 @@ def validate(
     record = {
         "passed": all(gate.passed for gate in checked),
         "model": place,
-        "gates": [{**gate._asdict(), "passed": gate.passed, "verdict": str(gate)} for gate in checked],
+        "gates": [
+            {**gate._asdict(), "passed": gate.passed, "missed_by": round(gate.missed_by, 4), "verdict": str(gate)} for gate in checked
+        ],
         "gates_from": source,
         **{name: seen[name] for name in ("inputs", "latency", "size", "noise")},
         "signature": wanted.get("signature", {}),

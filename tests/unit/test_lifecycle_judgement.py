@@ -92,6 +92,7 @@ def test_a_model_as_good_as_what_is_published_passes(published: float):
 def test_a_failed_gate_says_by_how_much():
     assert str(Gate("ROUGE-L", 0.6, 0.85, True)) == "ROUGE-L: 0.6, at least 0.85 (failed by 0.25)"
     assert "passed" in str(Gate("ROUGE-L", 0.9, 0.85, True))
+    assert Gate("latency", 3, 1, False).missed_by == 2 and Gate("ROUGE-L", 0.9, 0.85, True).missed_by == 0
 
 
 def record(*checked: Gate) -> dict:

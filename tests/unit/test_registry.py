@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
 import socket
 import sqlite3
@@ -10,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -454,6 +457,16 @@ def test_a_file_that_is_no_database_is_told(database: Path):
 def test_an_address_that_no_registry_has_is_told():
     with pytest.raises(InvalidSpec, match="The registry nosuch://registry refuses"):
         core.resolve("models:/summarizer@champion", tracking_uri="nosuch://registry")
+
+
+def test_two_that_ask_at_once_leave_environment_and_loggers_as_they_were(run: Path):
+    made = registry.register(str(run), "summarizer")
+    names = [*tracking._PATIENCE, *tracking._SILENCE]
+    before = [os.environ.get(name) for name in names], [logging.getLogger(name).level for name in tracking._TALKS]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(core.resolve, [made["version"]] * 24))
+    assert {each.version for each in found} == {made["version"]}
+    assert before == ([os.environ.get(name) for name in names], [logging.getLogger(name).level for name in tracking._TALKS])
 
 
 # Weights that only MLflow can read
