@@ -288,7 +288,7 @@ def _place(there: Observation | None, service: str, application: str, route_pref
 
 
 def _pauses(there: Observation, wanted: Revision, declared: Sequence[Deployment], config: str) -> bool:
-    """Whether requests wait meanwhile: Serve replaces a replica by ending it first, and there is no other one. Weights alone are swapped."""
+    """Whether requests wait: Serve ends a replica before it starts the next, and there is no other. Weights alone are swapped."""
     if serveconfig.read(config_of(there), wanted.application).args == wanted.args:
         return False
     entry = serveconfig.published(parse_serve_config(config), wanted.application)
