@@ -18,6 +18,7 @@ from jupyter_kuberay.backends.base import Backend
 from jupyter_kuberay.comparison import change_of_service
 from jupyter_kuberay.errors import Conflict, InvalidSpec
 from jupyter_kuberay.exposure import Exposure
+from jupyter_kuberay.fitting import needs
 from jupyter_kuberay.manifest import parse_serve_config, read_service, service_bundle, service_pods
 from jupyter_kuberay.observation import API_VERSION, Bundle, Json, Kind, Observation
 from jupyter_kuberay.published import UPGRADE_SECONDS, Published, answering, config_of, diff, recorded, revisions, rollback, unpublish
@@ -25,6 +26,7 @@ from jupyter_kuberay.revision import Again, Revision
 from jupyter_kuberay.rollout import Clock, Progress, Step, first, upgrade
 from jupyter_kuberay.scaling import Scaling
 from jupyter_kuberay.shipment import checked_settings, model_uri, packed, shared_folders
+from jupyter_kuberay.source import Deployment
 from jupyter_kuberay.spec import Application, ClusterSpec, Code, SecretKey, ServiceSpec
 
 if TYPE_CHECKING:
@@ -222,6 +224,8 @@ async def publish(
         else:
             config = serveconfig.put_in(config, wanted, application, main=main, scaling=scaling)
         wanted = _scaled(wanted, config)
+        if not is_new and _pauses(there, wanted, found.deployments, config):
+            clock.tell("code", "What it is built of has changed, so its one replica is replaced; requests wait until the new one is there.")
         if try_out:
             await room.check(backend, there, goal, wanted, found.deployments, config)
         if move:
@@ -281,6 +285,14 @@ def _place(there: Observation | None, service: str, application: str, route_pref
             "Leave the route prefix out; or take the application out first, and publish it anew.",
         )
     return application, is_there.route_prefix, not is_there.ours
+
+
+def _pauses(there: Observation, wanted: Revision, declared: Sequence[Deployment], config: str) -> bool:
+    """Whether requests wait: Serve ends a replica before it starts the next, and there is no other. Weights alone are swapped."""
+    if serveconfig.read(config_of(there), wanted.application).args == wanted.args:
+        return False
+    entry = serveconfig.published(parse_serve_config(config), wanted.application)
+    return any(need.replicas == 1 for need in needs(declared, entry))
 
 
 def _scaled(wanted: Revision, config: str) -> Revision:

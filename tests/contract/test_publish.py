@@ -199,6 +199,7 @@ async def test_new_weights_are_taken_over_in_place_and_no_request_fails(service,
 
 async def test_new_code_replaces_replicas_and_settings_go_along(service):
     loud = await service("loud.py:app", settings={"beams": 4})
+    assert not [step for step in loud.timeline if "one replica" in step.message]  # there are two
     expected = {"loud": True, "greeting": "Hello", "model": "m1", "beams": 4, "revision": loud.revision.number}
     assert await ask(service.url) == expected
 
@@ -306,6 +307,8 @@ async def test_one_that_is_scaled_to_zero_is_ready_and_answers_who_asks(service,
     assert (upgraded.revision.scaling.min_replicas, upgraded.revision.number) == (0, scaled.revision.number + 1)
     async with asyncio.timeout(SECONDS):
         assert (await ask(service.url))["model"] == "m25"
+    alone = await service("loud.py:app", model="m26", replicas=1)
+    assert [step for step in alone.timeline if "its one replica is replaced; requests wait" in step.message]
     assert (await service(model="m26", replicas=2)).revision.scaling.replicas == 2
     await answers(service.url, "m26")
 
