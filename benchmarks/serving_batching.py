@@ -13,15 +13,18 @@ from __future__ import annotations
 import os
 import random
 import re
+import resource
 import socket
 import statistics
 import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 from _load import Told, load
 from _pairs import report
 from _summarizer import make_model, texts
@@ -73,6 +76,17 @@ def padded(metrics: int, application: str) -> float:
     return found["sum"] / found["count"] if found["count"] else float("nan")
 
 
+def used() -> tuple[float, float]:
+    """Seconds of CPU that this machine has spent, and those of them that this benchmark has."""
+    of_all = psutil.cpu_times()
+    tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    ours, ended = 0.0, resource.getrusage(resource.RUSAGE_CHILDREN)
+    for each in tree:
+        with suppress(psutil.Error):
+            ours += sum(each.cpu_times()[:2])
+    return sum(of_all[:3]), ours + ended.ru_utime + ended.ru_stime
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -120,15 +134,19 @@ def main() -> int:
         try:
             for way in ways:
                 ask(way, seconds=2)  # warm
+            before, began = used(), time.perf_counter()
             for turn in range(TURNS):
                 for way in sorted(ways, reverse=bool(turn % 2)):
                     ways[way].append(ask(way))
             for clients in CROWDS:
                 crowds[clients] = ask("batched", clients)
+            after, seconds = used(), time.perf_counter() - began
+            others = ((after[0] - before[0]) - (after[1] - before[1])) / seconds
             shares = padded(metrics, "batched"), in_order_of_arrival(model)
         finally:
             ray.shutdown()
         bare.append(in_process(model))
+    print(f"      others on this machine used {others:.2f} of its {os.cpu_count()} cores meanwhile")
     print(f"      padding: {shares[0]:.1%} of the tokens; {shares[1]:.1%} in full batches in the order of arrival")
     return not told(bare, ways, crowds)
 
