@@ -1,9 +1,10 @@
 """The run folder: where each phase finds and leaves its things.
 
 RUN/data/          manifest.json and split=train|validation|test/*.parquet
-RUN/training/      Ray Train's checkpoints
+RUN/tuning/        Ray Tune's trials
+RUN/training/      checkpoints
 RUN/model/         the trained model: config, tokenizer, safetensors
-RUN/training.json, RUN/evaluation.json, RUN/validation.json
+RUN/tuning.json, RUN/training.json, RUN/evaluation.json, RUN/validation.json
 """
 
 from __future__ import annotations

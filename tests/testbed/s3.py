@@ -1,4 +1,4 @@
-"""An S3 server on this machine, which pods of the testbed reach: moto's, in an environment of its own.
+"""An S3 server on this machine, which pods of the testbed reach, too: moto's, in an environment of its own.
 
 Not in the developers' environment: what it stands on excludes what the Kubernetes client does.
 """
@@ -42,25 +42,25 @@ class Server:
 
 
 @contextmanager
-def served() -> Iterator[Server]:
-    """An empty server, for as long as the context lasts."""
+def served(host: str = HOST_ADDRESS, log: Path = LOGS / "s3.log") -> Iterator[Server]:
+    """An empty server, for as long as the context lasts. Without a testbed, ``host`` and ``log`` are others."""
+    address = f"http://{host}:{PORT}"
     folder = BUILT / f"s3-{digest(MOTO.encode(), sys.version.encode())}"
     made(folder, _install)
-    command = [str(folder / "bin/python"), "-m", "moto.server", "--host", HOST_ADDRESS, "--port", str(PORT)]
-    log = LOGS / "s3.log"
+    command = [str(folder / "bin/python"), "-m", "moto.server", "--host", host, "--port", str(PORT)]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL) as process:
         try:
-            wait_for("The S3 server", lambda: urllib.request.urlopen(ADDRESS, timeout=5).status == 200, see=log)
-            yield Server(ADDRESS, process)
+            wait_for("The S3 server", lambda: urllib.request.urlopen(address, timeout=5).status == 200, see=log)
+            yield Server(address, process)
         finally:
             process.terminate()
 
 
-def put(path: str, content: bytes = b"") -> None:
+def put(path: str, content: bytes = b"", address: str = ADDRESS) -> None:
     """Put an object, as "bucket/key"; or make a bucket."""
     # Without this type it would be taken for a form, and nothing of it kept.
     headers = {"Content-Type": "application/octet-stream"}
-    request = urllib.request.Request(f"{ADDRESS}/{path}", data=content, method="PUT", headers=headers)
+    request = urllib.request.Request(f"{address}/{path}", data=content, method="PUT", headers=headers)
     with urllib.request.urlopen(request, timeout=20):
         pass
 
