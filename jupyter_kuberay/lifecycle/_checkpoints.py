@@ -34,6 +34,8 @@ class Checkpoints:
         self.url = url
         with self._told("opened"):
             self.filesystem, self.path = _opened(url)
+        if "://" not in url:
+            self.url = self.path  # whole, because other processes have other working directories
 
     def save(self, step: int, write: Callable[[Path], None], keep: Collection[int] = ()) -> None:
         """Let ``write`` fill a folder, and keep it as the checkpoint of ``step``. Then that, the one before and ``keep`` are left."""
@@ -93,13 +95,16 @@ class Checkpoints:
         if self.filesystem.get_file_info(f"{self.path}/{name}").type != fs.FileType.NotFound:
             self.filesystem.delete_file(f"{self.path}/{name}")
 
-    def _written(self) -> list[int]:
+    def names(self) -> list[str]:
+        """Of all files and folders there."""
         from pyarrow import fs
 
         with self._told("read"):
-            found = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
-        names = [Path(info.path).name for info in found]
-        return [int(name.removeprefix(_PREFIX)) for name in names if name.startswith(_PREFIX) and name.removeprefix(_PREFIX).isdigit()]
+            return [Path(info.path).name for info in self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))]
+
+    def _written(self) -> list[int]:
+        numbers = [name.removeprefix(_PREFIX) for name in self.names() if name.startswith(_PREFIX)]
+        return [int(number) for number in numbers if number.isdigit()]
 
     def _whole(self, step: int) -> bool:
         complete = self.read(f"{_name(step)}/{_COMPLETE}")

@@ -59,7 +59,8 @@ def fit(
     try:
         trainer.fit()
     except TrainingFailedError as error:
-        why = str(error).strip().splitlines()[-1]
+        failed = getattr(error, "worker_failures", {})  # by rank
+        why = str(next(iter(failed.values()), error)).strip().splitlines()[-1]
         last = max(checkpoints.steps(), default=0)
         raise LifecycleError(
             f"Training failed, and again after {_RESTARTS} restarts: {why}",
@@ -67,13 +68,13 @@ def fit(
         ) from error
 
 
-def gpus(wanted: float | None, workers: int) -> float:
-    """How many each worker gets: as wanted, or one where the cluster has one for each."""
+def worker_resources(cpus: float, gpus: float | None, workers: int) -> Json:
+    """Of each worker; ``gpus`` None: one where the cluster has one for each."""
     import ray
 
-    if wanted is not None:
-        return wanted
-    return 1.0 if ray.cluster_resources().get("GPU", 0) >= workers else 0.0
+    if gpus is None:
+        gpus = 1.0 if ray.cluster_resources().get("GPU", 0) >= workers else 0.0
+    return {"CPU": cpus, "GPU": gpus}
 
 
 def _backend(workers: int, resources: Json) -> str:
@@ -122,11 +123,8 @@ def quiet(*names: str) -> None:
     """Ray Train has set this process's loggers to tell everything; its account of every report would drown ours."""
     import logging
 
-    from transformers.utils.logging import disable_progress_bar
-
     for name in (None, *names):
         logging.getLogger(name).setLevel(logging.WARNING)
-    disable_progress_bar()  # of files
 
 
 def _say(line: str) -> None:

@@ -22,6 +22,10 @@ _HELD_OUT = 256  # documents: enough to see where it goes; evaluation takes them
 _TOGETHER = 64  # of them
 
 
+class Stopped(LifecycleError):
+    """All workers alike stop for it, and would again."""
+
+
 @dataclass
 class Progress:
     """How far a training is. With the settings, all that a resumed one needs beside weights and optimizer."""
@@ -45,8 +49,8 @@ def run(settings: Json, worker: Worker, checkpoints: Checkpoints) -> Json:
     try:
         training = Training(settings, worker, checkpoints)
         outcome = training.run()
-    except LifecycleError as error:
-        # Raised here, it would be tried again by Ray, and wrapped in a traceback.
+    except Stopped as error:
+        # Raised here, it would be tried again by Ray. What only one of them meets (a storage that does not answer) is, and should.
         outcome = {"problem": [error.message, error.hint]}
     if worker.first:
         checkpoints.write(OUTCOME, outcome)
@@ -64,14 +68,19 @@ class Training:
         self.checkpoints = checkpoints
         torch.set_num_threads(settings["threads"] or max(1, (os.cpu_count() or 1) // worker.beside))
         torch.manual_seed(settings["seed"])
-        problem, found = None, worker.agreed(_last(checkpoints) if worker.first else None)
+        found = problem = None
         try:
-            self._prepare(*found)
+            found = _last(checkpoints) if worker.first else None
         except LifecycleError as error:
             problem = (error.message, error.hint)
+        if found := worker.agreed(found):
+            try:
+                self._prepare(*found)
+            except LifecycleError as error:
+                problem = (error.message, error.hint)
         # What stops one of them stops all: the others would wait for it.
         if problem := worker.any_of(problem):
-            raise LifecycleError(*problem)
+            raise Stopped(*problem)
         self.began = time.monotonic() - self.progress.seconds
 
     def _prepare(self, step: int, half_written: list[int]) -> None:
@@ -147,7 +156,7 @@ class Training:
         norm = torch.nn.utils.clip_grad_norm_(self.learning, 1.0)
         value = float(loss.item())
         if not self._is_sound(float(norm)):
-            raise LifecycleError(*self._unsound(value))
+            raise Stopped(*self._unsound(value))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return value
@@ -183,7 +192,7 @@ class Training:
         train, steps = self.worker.sums([progress.loss, self.plan.steps], self.device)
         unseen = self._held_out_loss()
         if not math.isfinite(unseen):
-            raise LifecycleError(f"After epoch {epoch} the loss on held-out documents is {unseen}.", "Give a lower learning_rate.")
+            raise Stopped(f"After epoch {epoch} the loss on held-out documents is {unseen}.", "Give a lower learning_rate.")
         progress.loss = 0.0
         progress.seconds = time.monotonic() - self.began
         progress.losses.append({"epoch": epoch, "train": round(train / steps, 4), "validation": round(unseen, 4)})
@@ -209,8 +218,9 @@ class Training:
         return everyones / max(1, counted)
 
     def _report(self) -> Json:
-        last = self.progress.losses[-1]
-        return {**last, "losses": self.progress.losses, "step": self.progress.step, "seconds_in_epochs": round(self.progress.seconds, 1)}
+        progress = self.progress
+        told = {"losses": progress.losses, "step": progress.step, "resumed": progress.resumed, "seconds": round(progress.seconds, 1)}
+        return {**progress.losses[-1], **told}
 
     def _over(self) -> bool:
         done, patience = len(self.progress.losses), self.settings["patience"]

@@ -37,6 +37,7 @@ def resumed(settings: Json, folder: Path) -> tuple[PreTrainedModel, PreTrainedTo
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Keep what learns: the whole model, or LoRA's matrices alone. As safetensors, never as a pickle."""
+    _without_bars()
     # peft would ask a hub whether the base model's vocabulary is as it was.
     model.save_pretrained(folder, **({"save_embedding_layers": False} if hasattr(model, "peft_config") else {}))
     tokenizer.save_pretrained(folder)
@@ -56,6 +57,7 @@ def load(place: str, allow_pickle: bool = False) -> tuple[PreTrainedModel, PreTr
     import torch
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+    _without_bars()
     # It would ask a service on the network to make safetensors of a pickle.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     try:
@@ -79,3 +81,10 @@ def _with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
     # All linear layers: it learns nearly as well as all weights do, whatever a model calls its layers.
     config = LoraConfig(task_type="SEQ_2_SEQ_LM", r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear")
     return get_peft_model(model, config)
+
+
+def _without_bars() -> None:
+    """Of files that are loaded and written: one for each checkpoint, among what training tells."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()

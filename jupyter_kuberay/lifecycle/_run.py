@@ -1,11 +1,14 @@
 """The run folder: where each phase finds and leaves its things.
 
 RUN/data/          manifest.json and split=train|validation|test/*.parquet
-RUN/training/      Ray Train's checkpoints
+RUN/tuning/        Ray Tune's trials
+RUN/training/      checkpoints
 RUN/model/         the trained model: config, tokenizer, safetensors
 RUN/evaluation/    summaries.parquet: every summary with every measure of it
 RUN/registered/    weights of registered versions, in folders named by content
-RUN/training.json, RUN/evaluation.json, RUN/validation.json, RUN/registered.json
+RUN/requests/      what the service that 07_serving publishes was asked
+RUN/monitoring/    drift.html
+RUN/tuning.json, RUN/training.json, RUN/evaluation.json, RUN/validation.json, RUN/registered.json, RUN/monitoring.json
 """
 
 from __future__ import annotations

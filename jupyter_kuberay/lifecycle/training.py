@@ -12,18 +12,17 @@ from pathlib import Path
 
 from jupyter_kuberay.lifecycle import _loop, _models
 from jupyter_kuberay.lifecycle._checkpoints import Checkpoints, within
-from jupyter_kuberay.lifecycle._fit import fit
-from jupyter_kuberay.lifecycle._fit import gpus as gpus_of
+from jupyter_kuberay.lifecycle._fit import fit, worker_resources
 from jupyter_kuberay.lifecycle._precision import PRECISIONS
 from jupyter_kuberay.lifecycle._run import Json, LifecycleError, read_json, write_json
 from jupyter_kuberay.lifecycle._small_t5 import SMALL_T5, make_tokenizer
 
-__all__ = ["SMALL_T5", "make_tokenizer", "settings_of", "train"]
+__all__ = ["SMALL_T5", "make_tokenizer", "train"]
 
 _FOLDER = "training"
 _ASKED = "settings.json"  # beside the checkpoints: what they were made with
 # What may differ when a run is gone on with: it changes no step.
-_NOT_ASKED = ("data", "storage", "threads", "checkpoint_every", "allow_pickle")
+_NOT_ASKED = ("data", "storage", "threads", "resources", "checkpoint_every", "allow_pickle")
 
 
 def train(
@@ -116,13 +115,13 @@ def train(
         limit=limit,
     )
     checkpoints = Checkpoints(within(storage or str(run), _FOLDER))
-    settings |= {"data": manifest["path"], "storage": checkpoints.url}
-    _begin(checkpoints, settings, resume)
+    settings |= {"data": place_of(manifest), "storage": checkpoints.url}
+    begin(checkpoints, settings, resume, ours=not storage)
     for judgement in ("evaluation.json", "validation.json"):  # of the model that is replaced now
         (run / judgement).unlink(missing_ok=True)
     outcome = _outcome(checkpoints)
     if outcome is None:
-        fit(settings, checkpoints, {"CPU": cpus_per_worker, "GPU": gpus_of(gpus_per_worker, workers)})
+        fit(settings, checkpoints, worker_resources(cpus_per_worker, gpus_per_worker, workers))
         outcome = _outcome(checkpoints)
     if outcome is None:
         raise LifecycleError("Training ended without a word.", "See Ray's logs; resume=True goes on from the last checkpoint.")
@@ -159,11 +158,19 @@ def settings_of(**given: object) -> Json:
     return settings | {name: settings[name] or value for name, value in usual.items()}
 
 
-def _begin(checkpoints: Checkpoints, settings: Json, resume: bool) -> None:
-    """Leave what is to be gone on with, or an empty place with a note of the settings."""
+def place_of(manifest: Json) -> str:
+    """Where the data are, for processes with other working directories."""
+    path = str(manifest["path"])
+    return path if "://" in path else str(Path(path).resolve())
+
+
+def begin(checkpoints: Checkpoints, settings: Json, resume: bool, ours: bool) -> None:
+    """Leave what is to be gone on with, or an empty place with a note of the settings. What is not ``ours`` for certain is not emptied."""
     asked = {name: value for name, value in settings.items() if name not in _NOT_ASKED}
     before = checkpoints.read(_ASKED) if resume else None
     if before is None:
+        if checkpoints.names() and checkpoints.read(_ASKED) is None and not ours:
+            raise LifecycleError(f"{checkpoints.path} holds what is none of ours and would be removed.", "Name another storage.")
         checkpoints.clear()
         checkpoints.write(_ASKED, asked)
         return

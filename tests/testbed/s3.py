@@ -1,4 +1,4 @@
-"""An S3 server on this machine, which pods of the testbed reach: moto's, in an environment of its own.
+"""An S3 server on this machine, which pods of the testbed reach, too: moto's, in an environment of its own.
 
 Not in the developers' environment: what it stands on excludes what the Kubernetes client does.
 """

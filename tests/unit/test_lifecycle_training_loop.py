@@ -14,7 +14,7 @@ from jupyter_kuberay.lifecycle import _loop, _models, _precision
 from jupyter_kuberay.lifecycle._checkpoints import Checkpoints
 from jupyter_kuberay.lifecycle._run import LifecycleError
 from jupyter_kuberay.lifecycle._worker import Worker
-from jupyter_kuberay.lifecycle.training import SMALL_T5, settings_of
+from jupyter_kuberay.lifecycle.training import SMALL_T5, begin, settings_of
 from tests.unit.training import USUAL, Killed, settings, train, write_data
 
 STEPS = 5  # an epoch: 40 documents in batches of 8
@@ -290,3 +290,13 @@ def test_what_is_usual_follows_from_the_base(given: dict[str, Any], epochs: int,
 def test_an_outcome_is_told_to_whoever_waits_for_it(undisturbed):
     outcome, folder = undisturbed
     assert json.loads((folder / "outcome.json").read_text()) == outcome
+
+
+def test_a_folder_that_is_somebody_elses_is_not_emptied(data, tmp_path: Path):
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training/thesis.tex").write_text("years of work")
+    with pytest.raises(LifecycleError, match="holds what is none of ours and would be removed"):
+        begin(Checkpoints(str(tmp_path / "training")), settings(data), resume=False, ours=False)
+    assert (tmp_path / "training/thesis.tex").exists()
+    begin(Checkpoints(str(tmp_path / "other")), settings(data), resume=False, ours=False)
+    begin(Checkpoints(str(tmp_path / "other")), settings(data), resume=False, ours=False)  # again: it is ours now

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
 import shutil
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,41 +15,11 @@ from urllib.parse import urlencode
 import pandas as pd
 import pytest
 
-from jupyter_kuberay.lifecycle import data, evaluation, incidents, training, validation
+from jupyter_kuberay.lifecycle import evaluation, incidents, training, validation
 from jupyter_kuberay.lifecycle._run import LifecycleError, read_json
 from jupyter_kuberay.lifecycle.validation import NotGoodEnough
-from tests.local.a_ray import a_ray
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def on_ray() -> Iterator[None]:
-    with a_ray():
-        yield
-
-
-@pytest.fixture(scope="module")
-def reports() -> list[dict[str, str]]:
-    return list(incidents.reports(240))
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory, reports: list[dict[str, str]]) -> Path:
-    """A run folder with data: one row without a summary, one document twice, one twice with another summary."""
-    folder = tmp_path_factory.mktemp("run")
-    bad = [{"document": "No summary.", "summary": " "}, reports[0], {"document": reports[1]["document"].upper(), "summary": "Other."}]
-    lines = "".join(json.dumps(report) + "\n" for report in [*reports, *bad])
-    source = folder / "reports.jsonl.gz"
-    source.write_bytes(gzip.compress(lines.encode()))
-    data.prepare(str(source), str(folder))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained(prepared: Path) -> Path:
-    training.train(str(prepared), epochs=2, limit=48, batch_size=16)
-    return prepared
 
 
 def test_training_leaves_a_model_without_pickles(trained: Path):
