@@ -34,10 +34,12 @@ def columns(rows: pd.DataFrame, known: frozenset[str]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if "document" not in rows or not rows["document"].notna().any():
+    texts = rows["document"].fillna("") if "document" in rows else pd.Series("", index=rows.index)
+    whole = rows[texts != ""]
+    if not len(whole):
         return rows[["document_words", "summary_words"]].astype(float)
-    whole = rows.dropna(subset=["document", "summary"])
-    return pd.DataFrame([features(document, summary, known) for document, summary in zip(whole["document"], whole["summary"], strict=True)])
+    told = whole["summary"].map(str)  # an answer may be a number, or something with parts
+    return pd.DataFrame([features(document, summary, known) for document, summary in zip(whole["document"], told, strict=True)])
 
 
 def features(document: str, summary: str, known: frozenset[str]) -> dict[str, float]:

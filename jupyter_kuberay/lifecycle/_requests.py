@@ -12,7 +12,7 @@ from jupyter_kuberay.lifecycle._run import LifecycleError
 if TYPE_CHECKING:
     import pandas as pd
 
-# What each line holds; where no text is logged, the two texts are absent.
+# What each line holds; where no text is logged, the two texts are "".
 COLUMNS = ("when", "request", "revision", "status", "seconds", "document_words", "summary_words", "document", "summary")
 _FILES = "requests-*.jsonl"
 

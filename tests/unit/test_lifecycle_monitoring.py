@@ -47,9 +47,9 @@ def logged(folder: Path, rows: list[dict[str, str]], *, text: bool = True, name:
             "status": 200,
             "seconds": 0.02,
             "document_words": len(row["document"].split()),
-            "summary_words": len(row["summary"].split()),
+            "summary_words": len(str(row["summary"]).split()),
         }
-        lines.append(json.dumps({**line, **(row if text else {}), **more}))
+        lines.append(json.dumps({**line, **(row if text else dict.fromkeys(row, "")), **more}))
     (folder / name).write_text("\n".join(lines) + "\n")
     return str(folder)
 
@@ -77,6 +77,11 @@ def test_without_texts_lengths_are_compared(run: Path, reports: list[dict[str, s
     record = monitoring.monitor(str(run), logged(tmp_path / "log", reports[400:], text=False))
     assert {each["feature"] for each in record["drift"]} == {"document_words", "summary_words"}
     assert record["steady"]
+
+
+def test_answers_that_are_no_texts_are_compared_too(run: Path, reports: list[dict[str, str]], tmp_path: Path):
+    log = logged(tmp_path / "log", [{**report, "summary": {"label": "disk", "score": 0.9}} for report in reports[400:]], summary_words=2)
+    assert "copied" in {each["feature"] for each in monitoring.monitor(str(run), log)["drift"]}
 
 
 def test_errors_and_latencies_are_told_by_revision(run: Path, reports: list[dict[str, str]], tmp_path: Path):

@@ -9,7 +9,17 @@ from IPython.core.inputtransformer2 import TransformerManager
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 NAMES = {
-    *("00_tour", "01_experimentation", "02_data", "03_training", "05_evaluation", "06_validation", "07_serving", "08_monitoring"),
+    *(
+        "00_tour",
+        "01_experimentation",
+        "02_data",
+        "03_training",
+        "04_tuning",
+        "05_evaluation",
+        "06_validation",
+        "07_serving",
+        "08_monitoring",
+    ),
     "09_reinforcement",
 }
 
