@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("index", "magics", "widgets", "batch", "panel", "publishing")  # in the order in which they are run
+PAGES = ("index", "magics", "widgets", "batch", "panel", "publishing", "own-model")  # in the order in which they are run
 ELLIPSIS = "…"
 # What an example is that is not run: it needs a Kubernetes, or makes the environment that these tests are in.
 NOT_RUN = frozenset({"kubernetes", "install"})

@@ -103,7 +103,15 @@ class Demo:
 
     def _opened(self) -> Opened:
         """The pipeline, and everything that can be wrong with it before anything is started."""
-        offered = {"run_dir": str(self.run_dir), "service": self.service, "profile": self._profile, "base": self._model}
+        # A registry of its own: nobody's champion changes because a demo was run.
+        registry = f"sqlite:///{self.run_dir}/registry.db"
+        offered = {
+            "run_dir": str(self.run_dir),
+            "service": self.service,
+            "profile": self._profile,
+            "base": self._model,
+            "registry": registry,
+        }
         known = open_pipeline(self._pipeline).pipeline.parameters
         given = {name: value for name, value in offered.items() if name in known and value}
         opened = open_pipeline(self._pipeline, given, str(self.run_dir / "notebooks"))

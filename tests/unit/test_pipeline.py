@@ -189,13 +189,8 @@ def test_the_lifecycles_pipeline_fits_its_notebooks():
     text = (NOTEBOOKS / "pipeline.yaml").read_text(encoding="utf-8")
     found = parse_pipeline(text, "pipeline.yaml")
     check_parameters(found, {one.name: parameters_of(NOTEBOOKS / one.notebook) for one in found.steps})
-    assert [one.notebook for one in found.steps] == [
-        "02_data.ipynb",
-        "03_training.ipynb",
-        "05_evaluation.ipynb",
-        "06_validation.ipynb",
-        "07_serving.ipynb",
-    ]
+    assert {one.notebook for one in found.steps} == {path.name for path in NOTEBOOKS.glob("0[1-9]_*.ipynb")}
+    assert found.after("data") == ("tuning", "training", "evaluation", "validation", "serving", "monitoring")
     for one in found.steps:
         source = (NOTEBOOKS / one.notebook).read_text(encoding="utf-8")
         assert all(f'record(\\"{name}\\"' in source for name in one.outputs), one.name
