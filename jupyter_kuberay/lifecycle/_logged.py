@@ -38,8 +38,10 @@ def logged_run(mlflow: Any, uri: str, name: str, records: Mapping[str, Json], co
     parameters = _parameters(records)
     logged = None
     try:
-        asked(lambda: _log(mlflow, run_id, parameters, records), uri)
-        logged = asked(lambda: mlflow.create_logged_model(experiment, name=name, source_run_id=run_id, params=parameters), uri)
+        asked(lambda: _log(mlflow, run_id, parameters, records), uri, patient=True)
+        logged = asked(
+            lambda: mlflow.create_logged_model(experiment, name=name, source_run_id=run_id, params=parameters), uri, patient=True
+        )
         yield run_id, logged
     except BaseException:
         _end(mlflow, uri, run_id if own else "", "FAILED", logged)
@@ -55,7 +57,7 @@ def _end(mlflow: Any, uri: str, run_id: str, status: str, logged: Any) -> None:
             mlflow.set_terminated(run_id, status)
 
     if status == "FINISHED":
-        asked(act, uri)
+        asked(act, uri, patient=True)
         return
     with suppress(LifecycleError):  # the first error is the one that counts
         asked(act, uri)
@@ -88,7 +90,7 @@ def _run(mlflow: Any, uri: str, experiment: str, name: str, commit: str) -> tupl
     if active is not None and module.get_tracking_uri() == uri:
         return False, str(active.info.run_id)
     tags = {"mlflow.source.git.commit": commit} if commit else {}
-    return True, str(asked(lambda: mlflow.create_run(experiment, run_name=name, tags=tags), uri).info.run_id)
+    return True, str(asked(lambda: mlflow.create_run(experiment, run_name=name, tags=tags), uri, patient=True).info.run_id)
 
 
 def _log(mlflow: Any, run_id: str, parameters: Mapping[str, str], records: Mapping[str, Json]) -> None:

@@ -116,7 +116,7 @@ def register(
         tags |= {CODE: commit, CODE_DIRTY: str(dirty).lower()} if commit else {}
         number = _version(mlflow, uri, name, place, run_id, logged.model_id, tags)
     if alias:
-        asked(lambda: mlflow.set_registered_model_alias(name, alias, number), uri)
+        asked(lambda: mlflow.set_registered_model_alias(name, alias, number), uri, patient=True)
     outcome = {
         "version": f"{SCHEME}{name}/{number}",
         "number": int(number),
@@ -153,12 +153,12 @@ def judge(version: str, validated: Mapping[str, Any], *, tracking_uri: str = "")
         for key, value in tags.items():
             mlflow.set_model_version_tag(found.name, number, key, value)
 
-    asked(tag, uri)
+    asked(tag, uri, patient=True)
     if found.run_id:
         latency = validated.get("latency", {}).get("p95")
         if isinstance(latency, int | float):
-            asked(lambda: mlflow.log_metric(found.run_id, "latency_p95_s", latency), uri)
-        asked(lambda: mlflow.log_dict(found.run_id, dict(validated), "validation.json"), uri)
+            asked(lambda: mlflow.log_metric(found.run_id, "latency_p95_s", latency), uri, patient=True)
+        asked(lambda: mlflow.log_dict(found.run_id, dict(validated), "validation.json"), uri, patient=True)
 
 
 def promote(name: str, version: int | str, alias: str = CHAMPION, *, tracking_uri: str = "", though_failed: bool = False) -> str:
@@ -186,7 +186,7 @@ def promote(name: str, version: int | str, alias: str = CHAMPION, *, tracking_ur
     if found.tags.get(VALIDATED) == "false" and not though_failed:
         gates = "; ".join(listed(found.tags.get(FAILED)))
         raise LifecycleError(f"{told} does not become {alias}: it failed gates. {gates}.", "Train on, or say though_failed=True.")
-    asked(lambda: mlflow.set_registered_model_alias(name, alias, str(found.version)), uri)
+    asked(lambda: mlflow.set_registered_model_alias(name, alias, str(found.version)), uri, patient=True)
     return told
 
 
@@ -297,4 +297,4 @@ def _version(mlflow: Any, uri: str, name: str, place: str, run_id: str, model_id
                 raise
         return str(mlflow.create_model_version(name, source=place, run_id=run_id, model_id=model_id, tags=dict(tags)).version)
 
-    return asked(act, uri)
+    return asked(act, uri, patient=True)
