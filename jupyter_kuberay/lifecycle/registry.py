@@ -10,17 +10,16 @@ import json
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from jupyter_kuberay.lifecycle import weights
-from jupyter_kuberay.lifecycle._run import Json, LifecycleError, read_json, write_json
+from jupyter_kuberay.lifecycle._logged import data_tags, headline, logged_run, records_of
+from jupyter_kuberay.lifecycle._run import Json, LifecycleError, write_json
 from jupyter_kuberay.lifecycle.gates import DEFAULTS, TYPES
-from jupyter_kuberay.lifecycle.measures import METRICS, ROUGE
 from jupyter_kuberay.lifecycle.tracking import (
     CANDIDATE,
     CHAMPION,
@@ -32,7 +31,6 @@ from jupyter_kuberay.lifecycle.tracking import (
     VALIDATED,
     asked,
     client,
-    database_file,
     find,
     listed,
     parsed,
@@ -43,10 +41,8 @@ from jupyter_kuberay.lifecycle.tracking import METRICS as METRICS_TAG
 
 __all__ = ["CANDIDATE", "CHAMPION", "judge", "promote", "register", "tracking_uri"]
 
-RECORDS = ("data/manifest.json", "training.json", "evaluation.json", "validation.json")  # that are kept with a version
 _SIGNATURE_FILE = "MLmodel"
 _GATE = "gate."  # before the key of a failed one, as a tag
-_LONGEST_PARAMETER = 500  # what every MLflow takes
 
 
 def register(
@@ -102,26 +98,25 @@ def register(
     files = _checked(folder, allow_pickle)
     sha256 = weights.digest(files, json.dumps(signature))
     commit, dirty = _commit(code)
-    records = _records(run, folder)
+    records = records_of(run, folder)
     is_server = uri.startswith(("http:", "https:", "databricks"))
     if is_server and store and ("://" not in store or store.startswith("file:")):
         hint = "Leave store out, for the server's own place, or give a URL that the cluster can read, such as s3://models."
         raise LifecycleError(f"The registry {shown(uri)} is a server, which takes no folder of this machine: {store}.", hint)
     mlflow = client(uri, make=True)
-    with tempfile.TemporaryDirectory() as made, _logged(mlflow, uri, name, records, commit) as (run_id, logged):
+    with tempfile.TemporaryDirectory() as made, logged_run(mlflow, uri, name, records, commit) as (run_id, logged):
         _write_signature(Path(made), signature)
         for record in records:
             shutil.copy(run / record, Path(made) / record.replace("/", "-"))
         at_server = is_server and not store
-        asked(lambda: mlflow.log_model_artifacts(logged.model_id, made), uri, patient=True)
-        if at_server:
-            asked(lambda: mlflow.log_model_artifacts(logged.model_id, str(folder)), uri, patient=True)
+        for part in [str(folder)] * at_server + [made]:  # this signature in place of one that the folder may hold
+            asked(partial(mlflow.log_model_artifacts, logged.model_id, part), uri, patient=True)
         place = logged.artifact_location if at_server else _stored(files, made, store or str(run / "registered"), name, sha256)
-        tags = {DIGEST: sha256, METRICS_TAG: json.dumps(_headline(records)), "package.version": _package(), **_rows(records)}
+        tags = {DIGEST: sha256, METRICS_TAG: json.dumps(headline(records)), "package.version": _package(), **data_tags(records)}
         tags |= {CODE: commit, CODE_DIRTY: str(dirty).lower()} if commit else {}
         number = _version(mlflow, uri, name, place, run_id, logged.model_id, tags)
     if alias:
-        asked(lambda: mlflow.set_registered_model_alias(name, alias, number), uri)
+        asked(lambda: mlflow.set_registered_model_alias(name, alias, number), uri, patient=True)
     outcome = {
         "version": f"{SCHEME}{name}/{number}",
         "number": int(number),
@@ -158,12 +153,12 @@ def judge(version: str, validated: Mapping[str, Any], *, tracking_uri: str = "")
         for key, value in tags.items():
             mlflow.set_model_version_tag(found.name, number, key, value)
 
-    asked(tag, uri)
+    asked(tag, uri, patient=True)
     if found.run_id:
         latency = validated.get("latency", {}).get("p95")
         if isinstance(latency, int | float):
-            asked(lambda: mlflow.log_metric(found.run_id, "latency_p95_s", latency), uri)
-        asked(lambda: mlflow.log_dict(found.run_id, dict(validated), "validation.json"), uri)
+            asked(lambda: mlflow.log_metric(found.run_id, "latency_p95_s", latency), uri, patient=True)
+        asked(lambda: mlflow.log_dict(found.run_id, dict(validated), "validation.json"), uri, patient=True)
 
 
 def promote(name: str, version: int | str, alias: str = CHAMPION, *, tracking_uri: str = "", though_failed: bool = False) -> str:
@@ -191,7 +186,7 @@ def promote(name: str, version: int | str, alias: str = CHAMPION, *, tracking_ur
     if found.tags.get(VALIDATED) == "false" and not though_failed:
         gates = "; ".join(listed(found.tags.get(FAILED)))
         raise LifecycleError(f"{told} does not become {alias}: it failed gates. {gates}.", "Train on, or say though_failed=True.")
-    asked(lambda: mlflow.set_registered_model_alias(name, alias, str(found.version)), uri)
+    asked(lambda: mlflow.set_registered_model_alias(name, alias, str(found.version)), uri, patient=True)
     return told
 
 
@@ -223,18 +218,6 @@ def _checked(folder: Path, allow_pickle: bool) -> dict[str, Path]:
         if name.endswith(".safetensors") and weights.not_safetensors(path):
             raise LifecycleError(f"{path} is called safetensors and is none.", "Save the model anew: it may be a pickle, or half written.")
     return {name: path for name, path in files.items() if name != _SIGNATURE_FILE}
-
-
-def _records(run: Path, model: Path) -> dict[str, Json]:
-    """What the phases have left of this model; an evaluation of another one tells nothing."""
-    found = {name: read_json(run / name) for name in RECORDS if (run / name).is_file()}
-    models = {
-        "training.json": found.get("training.json", {}).get("model"),
-        "evaluation.json": (found.get("evaluation.json", {}).get("models") or {}).get("model"),
-        "validation.json": found.get("validation.json", {}).get("model"),
-    }
-    others = [name for name, place in models.items() if place is not None and Path(place).resolve() != model.resolve()]
-    return {name: record for name, record in found.items() if name not in others}
 
 
 def _write_signature(folder: Path, signature: Json) -> None:
@@ -305,84 +288,6 @@ def _package() -> str:
         return ""
 
 
-# In MLflow
-
-
-@contextmanager
-def _logged(mlflow: Any, uri: str, name: str, records: Mapping[str, Json], commit: str) -> Iterator[tuple[str, Any]]:
-    """A run of MLflow with parameters and metrics, and a logged model of it; marked as failed where that does not end well."""
-    experiment = _experiment(mlflow, uri, name)
-    own, run_id = _run(mlflow, uri, experiment, name, commit)
-    parameters = _parameters(records)
-    logged = None
-    try:
-        asked(lambda: _log(mlflow, run_id, parameters, records), uri)
-        logged = asked(lambda: mlflow.create_logged_model(experiment, name=name, source_run_id=run_id, params=parameters), uri)
-        yield run_id, logged
-    except BaseException:
-        _end(mlflow, uri, run_id if own else "", "FAILED", logged)
-        raise
-    _end(mlflow, uri, run_id if own else "", "FINISHED", logged)
-
-
-def _end(mlflow: Any, uri: str, run_id: str, status: str, logged: Any) -> None:
-    from contextlib import suppress
-
-    def act() -> None:
-        if logged is not None:
-            mlflow.finalize_logged_model(logged.model_id, "READY" if status == "FINISHED" else "FAILED")
-        if run_id:
-            mlflow.set_terminated(run_id, status)
-
-    if status == "FINISHED":
-        asked(act, uri)
-        return
-    with suppress(LifecycleError):  # the first error is the one that counts
-        asked(act, uri)
-
-
-def _experiment(mlflow: Any, uri: str, name: str) -> str:
-    """The experiment that versions of this model are runs of; its artifacts lie beside a database file."""
-    file = database_file(uri)
-
-    def act() -> str:
-        found = mlflow.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        return str(mlflow.create_experiment(name, artifact_location=(file.parent / "artifacts").as_uri() if file else None))
-
-    try:
-        return asked(act, uri)
-    except LifecycleError:
-        found = asked(lambda: mlflow.get_experiment_by_name(name), uri)  # somebody else made it meanwhile
-        if found is None:
-            raise
-        return str(found.experiment_id)
-
-
-def _run(mlflow: Any, uri: str, experiment: str, name: str, commit: str) -> tuple[bool, str]:
-    """Whether the run is ours to end, and its id: the one that goes on in this process, if it is in the same registry."""
-    import mlflow as module
-
-    active = module.active_run()
-    if active is not None and module.get_tracking_uri() == uri:
-        return False, str(active.info.run_id)
-    tags = {"mlflow.source.git.commit": commit} if commit else {}
-    return True, str(asked(lambda: mlflow.create_run(experiment, run_name=name, tags=tags), uri).info.run_id)
-
-
-def _log(mlflow: Any, run_id: str, parameters: Mapping[str, str], records: Mapping[str, Json]) -> None:
-    from mlflow.entities import Dataset, DatasetInput, Metric, Param
-
-    now = int(time.time() * 1000)
-    metrics = [Metric(key, value, now, step) for key, value, step in _metrics(records)]
-    mlflow.log_batch(run_id, metrics=metrics, params=[Param(key, value) for key, value in parameters.items()])
-    if manifest := records.get("data/manifest.json"):
-        source = json.dumps({"uri": str(manifest.get("source", ""))})
-        data = Dataset(name="data", digest=_digest_of(manifest), source_type="local", source=source)
-        mlflow.log_inputs(run_id, [DatasetInput(data, [])])
-
-
 def _version(mlflow: Any, uri: str, name: str, place: str, run_id: str, model_id: str, tags: Mapping[str, str]) -> str:
     def act() -> str:
         try:
@@ -392,58 +297,4 @@ def _version(mlflow: Any, uri: str, name: str, place: str, run_id: str, model_id
                 raise
         return str(mlflow.create_model_version(name, source=place, run_id=run_id, model_id=model_id, tags=dict(tags)).version)
 
-    return asked(act, uri)
-
-
-# What was recorded by the phases
-
-
-def _parameters(records: Mapping[str, Json]) -> dict[str, str]:
-    training, evaluation = records.get("training.json", {}), records.get("evaluation.json", {})
-    manifest = records.get("data/manifest.json", {})
-    found: Json = {"data.source": manifest.get("source"), "data.held_out": manifest.get("held_out")}
-    found |= {name: training.get(name) for name in ("base", "parameters", "workers")} | (training.get("settings") or {})
-    found |= {"evaluation.split": evaluation.get("split"), "evaluation.reports": evaluation.get("reports")}
-    return {key: str(value)[:_LONGEST_PARAMETER] for key, value in found.items() if value is not None}
-
-
-def _metrics(records: Mapping[str, Json]) -> Iterator[tuple[str, float, int]]:
-    """Name, value and step: losses by epoch, and every score of every candidate, those of the model without prefix."""
-    for loss in records.get("training.json", {}).get("losses") or []:
-        yield from ((f"loss.{part}", float(loss[part]), int(loss["epoch"])) for part in ("train", "validation") if _number(loss.get(part)))
-    evaluation = records.get("evaluation.json", {})
-    for candidate, scores in (evaluation.get("scores") or {}).items():
-        prefix = "" if candidate == "model" else f"{candidate}."
-        yield from ((prefix + metric, float(value), 0) for metric, value in scores.items() if _number(value))
-    for metric, ends in ((evaluation.get("intervals") or {}).get("model") or {}).items():
-        if ends:
-            yield from ((f"{metric}.{end}", float(value), 0) for end, value in zip(("low", "high"), ends, strict=True))
-
-
-def _headline(records: Mapping[str, Json]) -> dict[str, float]:
-    """What a revision is told to have been measured at: ROUGE, and metrics of a person's own."""
-    scores = (records.get("evaluation.json", {}).get("scores") or {}).get("model") or {}
-    return {name: float(value) for name, value in scores.items() if _number(value) and (name in ROUGE or name not in METRICS)}
-
-
-def _rows(records: Mapping[str, Json]) -> dict[str, str]:
-    manifest = records.get("data/manifest.json")
-    if not manifest:
-        return {}
-    return {
-        "data.source": str(manifest.get("source", "")),
-        "data.rows": json.dumps(manifest.get("rows")),
-        "data.sha256": _digest_of(manifest),
-    }
-
-
-def _digest_of(manifest: Json) -> str:
-    """Of the manifest without what differs from run to run with the same data. MLflow takes 36 characters."""
-    import hashlib
-
-    same = {key: value for key, value in manifest.items() if key not in ("seconds", "path", "when")}
-    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return asked(act, uri, patient=True)

@@ -114,7 +114,8 @@ def asked(act: Callable[[], Answer], uri: str, *, patient: bool = False) -> Answ
     Parameters
     ----------
     patient
-        Whether a server may take long: it is known to be there, and something large is sent.
+        Whether a server may take long, as MLflow has it: it answered a moment ago. So it is for all that writes. A request that
+        was not waited for is sent again, and would make a second version.
 
     Raises
     ------
