@@ -52,7 +52,7 @@ def overload(**options: Any) -> dict[str, Any]:
         "graceful_shutdown_wait_loop_s": 0.5,
         "graceful_shutdown_timeout_s": 60,
     }
-    if "backpressure_config" in inspect.signature(serve.deployment).parameters:  # Ray has it from 2.57 on
+    if "backpressure_config" in inspect.signature(serve.deployment).parameters:  # not in every Ray that this runs on
         found["backpressure_config"] = {"status_code": 429, "retry_after_s": 1}  # type: ignore[assignment]
     return found | options
 

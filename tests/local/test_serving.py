@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import time
 import urllib.request
@@ -19,7 +20,6 @@ import aiohttp
 import pytest
 
 from jupyter_kuberay.grammar import SHIM
-from tests.local.test_lifecycle import free_port
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -84,6 +84,12 @@ def put(application: Any) -> Iterator[Any]:
 
     yield put
     serve.shutdown()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 async def ask(session: Any, url: str) -> tuple[int, str]:
