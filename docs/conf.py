@@ -18,7 +18,9 @@ html_title = "jupyter-kuberay"
 html_static_path = ["_static"]
 html_css_files = ["examples.css"]
 # Only the decisions have pages below them.
-html_sidebars = {page: [] for page in ("index", "panel", "magics", "widgets", "batch", "json", "shared-namespaces")}
+_LIFE = ("experimentation", "data", "training", "tuning", "evaluation", "validation", "registry", "serving", "publishing", "monitoring")
+_PAGES = ("index", "panel", "magics", "widgets", "batch", *_LIFE, "reinforcement", "own-model", "json", "shared-namespaces")
+html_sidebars = {page: [] for page in _PAGES}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
