@@ -30,7 +30,7 @@ from jupyter_kuberay.source import Deployment
 from jupyter_kuberay.spec import Application, ClusterSpec, Code, SecretKey, ServiceSpec
 
 if TYPE_CHECKING:
-    from jupyter_kuberay.registry import Registered  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    from jupyter_kuberay.registry import Registered
 
 FIRST_SECONDS = 600.0  # a cluster may have to be brought up, and images pulled
 
@@ -239,7 +239,7 @@ async def _resolved(model: str, uri: str, allow_pickle: bool, clock: Clock) -> R
     """The version of a registered model that ``model`` means now; None where it is none."""
     if not model.startswith("models:/"):
         return None
-    from jupyter_kuberay import registry  # type: ignore[attr-defined,unused-ignore]
+    from jupyter_kuberay import registry
 
     found = await asyncio.to_thread(registry.resolve, model, tracking_uri=uri, allow_pickle=allow_pickle)
     clock.tell("code", f"{model} is {found.version}." if found.version != model else f"{model} lies at {found.model}.")
