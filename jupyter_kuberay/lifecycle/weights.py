@@ -14,6 +14,7 @@ from typing import Any
 CONFIG = "config.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill")
 _SAFE = ".safetensors"
+_OF_TRAINERS = ("training_args.bin", "optimizer.pt", "scheduler.pt")  # what transformers' Trainer leaves beside weights; nobody serves it
 _SEQ2SEQ = ("ForConditionalGeneration", "EncoderDecoderModel", "MTModel", "ForTextToText")
 _DECODERS = ("ForCausalLM", "LMHeadModel")
 _CHUNK = 1 << 20
@@ -61,10 +62,11 @@ def wrong_kind(given: Mapping[str, Any]) -> str:
 
 
 def files(folder: str | Path) -> dict[str, Path]:
-    """The files of a folder by relative path, in order. Hidden ones are nobody's weights."""
+    """The files of a folder by relative path, in order. Hidden ones, and what a Trainer leaves for itself, are nobody's weights."""
     root = Path(folder)
     found = ((path.relative_to(root), path) for path in sorted(root.rglob("*")) if path.is_file())
-    return {name.as_posix(): path for name, path in found if not any(part.startswith(".") for part in name.parts)}
+    weights = ((name, path) for name, path in found if name.name not in _OF_TRAINERS)
+    return {name.as_posix(): path for name, path in weights if not any(part.startswith(".") for part in name.parts)}
 
 
 def digest(content: Mapping[str, Path], *more: str) -> str:

@@ -23,7 +23,7 @@ import inspect
 import logging
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -37,7 +37,7 @@ from jupyter_kuberay.serving.page import POLICY, Described, openapi, page
 from jupyter_kuberay.serving.request_log import RequestLog
 from jupyter_kuberay.serving.requests import ID, Refused, answered, request_id, texts_of, timeout_of, too_late, too_many
 from jupyter_kuberay.serving.settings import Settings
-from jupyter_kuberay.serving.weights import Kept, Loaded, Unusable
+from jupyter_kuberay.serving.weights import Kept, Loaded, Unusable, fetched
 
 LONG = 2000  # characters: what takes longer than some milliseconds to prepare is prepared in a thread
 _FRESH_S = 10.0  # for so long, a batch that succeeded shows that the model is well
@@ -105,7 +105,10 @@ class Served:
     # What an application says of its model
 
     def load(self, settings: Any) -> Any:
-        """Load the model that ``settings`` name; `Unusable`, or any other error, when it cannot be. Blocks."""
+        """Load the model that ``settings`` name; `Unusable`, or any other error, when it cannot be. Blocks.
+
+        ``settings.model`` is a path here, wherever the weights lie, or a name on a hub.
+        """
         raise NotImplementedError
 
     def compute(self, model: Any, items: list[Any]) -> list[Any]:
@@ -135,7 +138,7 @@ class Served:
     def __init__(self) -> None:
         application, deployment, self._replica = _names(type(self).__name__)
         self._metrics = Metrics(application, deployment)
-        self._kept = Kept(self.load, self.options)
+        self._kept = Kept(self._load, self.options)
         self._batch = Batcher(self._computed, self._length, self._batched)
         self._changing = asyncio.Lock()
         self._log: RequestLog | None = None
@@ -301,6 +304,13 @@ class Served:
     def _batched(self, batch: Batch) -> None:
         self._metrics.batch(batch)
         self._rate = 0.8 * self._rate + 0.2 * batch.size / max(batch.seconds, 1e-3)
+
+    def _load(self, settings: Any) -> Any:
+        with fetched(settings.model) as place:
+            try:
+                return self.load(replace(settings, model=place))
+            except Unusable as error:  # the copy's place says nothing to anybody
+                raise Unusable(str(error).replace(place, settings.model)) from error
 
     def _warm_up(self, model: Any, settings: Any) -> None:
         """Compute batches as they will come, before the first one has to wait for what is only made once."""

@@ -25,6 +25,7 @@ class Unusable(ValueError):
 @contextmanager
 def fetched(uri: str) -> Iterator[str]:
     """A path or a name that can be loaded from; what a URL names is copied to this machine for as long. `Unusable` if it cannot be."""
+    uri = uri.removeprefix("file://")
     if "://" not in uri:
         if uri.startswith(("/", ".", "~")) and not Path(uri).expanduser().exists():
             raise Unusable(f"There is no folder {uri} on this node.")

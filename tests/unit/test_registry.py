@@ -226,7 +226,7 @@ def test_a_run_of_mlflow_that_goes_on_is_taken_and_left_to_go_on(run: Path, data
 def spoiled(folder: Path, how: str) -> Path:
     {
         "pickle": lambda: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
-        "pickle beside": lambda: (folder / "training_args.bin").write_bytes(b"\x80"),
+        "pickle beside": lambda: (folder / "notes.pkl").write_bytes(b"\x80"),
         "no config": lambda: (folder / "config.json").unlink(),
         "no weights": lambda: (folder / "model.safetensors").unlink(),
     }[how]()
@@ -235,7 +235,7 @@ def spoiled(folder: Path, how: str) -> Path:
 
 REFUSED = {
     "pickle": r"has pickles \(pytorch_model\.bin\), which can run anything.*allow_pickle=True",
-    "pickle beside": r"has pickles \(training_args\.bin\)",
+    "pickle beside": r"has pickles \(notes\.pkl\)",
     "no config": r"has no config\.json, so it is no model that transformers can load",
     "no weights": "has no weights",
 }
@@ -249,6 +249,13 @@ def test_what_is_no_model_or_could_run_anything_is_neither_registered_nor_resolv
     folder = spoiled(Path(registry.register(str(a_run(tmp_path / "good")), "summarizer")["model"]), how)
     with pytest.raises(InvalidSpec, match=rf"^models:/other/1 {REFUSED[how]}"):
         core.resolve(by_hand(folder))
+
+
+def test_what_a_trainer_leaves_for_itself_is_not_registered(run: Path):
+    (run / "model" / "training_args.bin").write_bytes(b"\x80")
+    made = registry.register(str(run), "summarizer")
+    assert "model.safetensors" in {path.name for path in Path(made["model"]).iterdir()}
+    assert not (Path(made["model"]) / "training_args.bin").exists()
 
 
 @pytest.mark.parametrize("how", ["pickle", "pickle beside"])
