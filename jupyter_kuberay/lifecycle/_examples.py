@@ -29,6 +29,8 @@ def load(data: str, split: str, tokenizer: PreTrainedTokenizerBase, limit: int |
     rows = load_split(data, split)
     if limit is not None:
         rows = rows.slice(0, limit)
+    if not rows.num_rows:  # tokenizers take no empty list
+        return Examples([], "")
     longest = min(LONGEST_DOCUMENT, tokenizer.model_max_length)
     documents = tokenizer(rows["document"].to_pylist(), truncation=True, max_length=longest)["input_ids"]
     summaries = tokenizer(text_target=rows["summary"].to_pylist(), truncation=True, max_length=_LONGEST_SUMMARY)["input_ids"]
