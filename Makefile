@@ -1,6 +1,6 @@
 # What a newcomer needs: make demo, make test, make lab. Everything else is for whoever works on it.
 .DEFAULT_GOAL := help
-.PHONY: help environment setup panel demo lab test test-fast test-panel test-ui pictures search docs lint types layers checks format coverage bench build clean \
+.PHONY: help environment setup panel demo lab test test-fast test-slow test-panel test-ui pictures search docs lint types layers checks format coverage bench build clean \
   testbed testbed-down test-kubernetes test-kubernetes-all demo-kubernetes bench-kubernetes
 
 # Where this is set, every process of Ray would compile torch and pandas anew, which takes longer than what it does.
@@ -29,7 +29,10 @@ lab: setup  ## JupyterLab with it
 
 test: setup  ## lint, types, layers, and all tests that need neither Kubernetes nor a browser
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync checks test-panel
-	$(PYTEST) --ignore=tests/ui $(TESTS)
+	$(PYTEST) --ignore=tests/ui -m "not slow" $(TESTS)
+
+test-slow: setup  ## what needs minutes beside it: a trial of two workers
+	$(BIN)/python -m pytest tests/local -m slow $(TESTS)
 
 coverage: setup  ## what the tests that start nothing reach; measuring doubles their time, so it is no part of `make test`
 	$(BIN)/python -m pytest tests/unit -n 2 --cov --cov-report=term $(TESTS)

@@ -19,7 +19,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 STARTS_RAY, STARTS_NOTHING = ("contract/", "local/"), ("local/test_backend_",)
 # Half of the time that all of them take together. A folder or file stays in one lane: its tests share a cluster.
-SECOND_LANE = ("local/faces/", "local/test_faults", "ui/test_figures", "ui/test_kernel", "ui/test_scenario")
+SECOND_LANE = (
+    "local/faces/",
+    "local/guide/",
+    "local/test_faults",
+    "local/test_serving",
+    "ui/test_figures",
+    "ui/test_kernel",
+    "ui/test_scenario",
+)
 
 
 def lane(path: str) -> str:

@@ -66,8 +66,8 @@ def tune(
     space
         What is searched, by the names of train's parameters: learning_rate, batch_size, lora_rank, precision, seed. A tuple (low, high) is
         all between on a log scale, a list one of its items; Ray Tune's own (such as ``tune.uniform(0, 1)``) are taken, too. What is empty
-        is the usual: a learning rate of a fifth to twice train's, batches of 8, 16 or 32. None: these two. Of a wider space, short trials
-        choose learning rates that are too high for a whole training: give them more epochs and documents.
+        is the usual: a learning rate of a fifth to one and a half times train's, batches of 16 or 32. None: these two. Of a wider space,
+        short trials choose learning rates that are too high for a whole training: give them more epochs and documents.
     workers, cpus_per_worker, gpus_per_worker
         Of each trial. With one worker a trial is one process, with more it is a run of Ray Train's.
     threads
@@ -124,9 +124,9 @@ def tune(
 
 
 def _usual_space(settings: Json) -> Mapping[str, Any]:
-    # Not far up: a short trial on a part of the data prefers rates that a whole training does not bear.
+    # Not far up: a short trial on a part of the data prefers larger rates and smaller batches than a whole training bears.
     rate = settings["learning_rate"]
-    return {"learning_rate": (rate / 5, rate * 2), "batch_size": [8, 16, 32]}
+    return {"learning_rate": (rate / 5, rate * 1.5), "batch_size": [16, 32]}
 
 
 def _domains(space: Mapping[str, Any]) -> dict[str, Any]:
