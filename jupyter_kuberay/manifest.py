@@ -10,6 +10,7 @@ Source: KubeRay's API reference, ray.io/v1.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -75,6 +76,8 @@ def _cluster_body(spec: ClusterSpec) -> Json:
             body["autoscalerOptions"] = options
     if spec.suspend:
         body["suspend"] = True
+    if spec.redis:
+        body["gcsFaultToleranceOptions"] = {"redisAddress": spec.redis} | _password(spec.redis_password)
     body["headGroupSpec"] = _head(spec)
     body["workerGroupSpecs"] = [_group(spec, group) for group in spec.worker_groups]
     return apply(body, spec.overrides)
@@ -88,6 +91,21 @@ def _autoscaler(spec: ClusterSpec) -> Json:
     if spec.pod_security:
         options["securityContext"] = pods.RESTRICTED_CONTAINER
     return options
+
+
+def _password(of: SecretKey | None) -> Json:
+    return {"redisPassword": {"valueFrom": {"secretKeyRef": {"name": of.secret, "key": of.key}}}} if of else {}
+
+
+def _read_redis(options: Json) -> Json:
+    """The fields that say the same; none where only an override can."""
+    address = options.get("redisAddress")
+    if not isinstance(address, str) or not re.fullmatch(r"[^\s/]+:\d{1,5}", address):
+        return {}
+    reference = ((options.get("redisPassword") or {}).get("valueFrom") or {}).get("secretKeyRef") or {}
+    named = {key: reference[key] for key in ("name", "key") if reference.get(key)}
+    password = SecretKey(secret=named["name"], key=named["key"]) if len(named) == 2 else None
+    return {"redis": address, "redis_password": password}
 
 
 def _head(spec: ClusterSpec) -> Json:
@@ -133,6 +151,7 @@ def _read_cluster_body(metadata: Json, body: Json) -> ClusterSpec:
         pod_security="restricted" if restricted else "",
         auth="token" if (body.get("authOptions") or {}).get("mode") == "token" else "disabled",
         simulated_gpus=annotations.get(SIMULATED_GPUS) == "true",
+        **_read_redis(body.get("gcsFaultToleranceOptions") or {}),
     )
     rest = difference(_cluster_body(spec), body)
     return spec.changed(overrides=rest) if rest else spec

@@ -87,6 +87,11 @@ class ClusterSpec(Spec):
     pod_security: Literal["", "restricted"] = Field(
         default="", description="The level of Kubernetes' Pod Security Standards that the pods keep; default: none in particular."
     )
+    redis: Annotated[str, matching(re.compile(r"[^\s/]+:\d{1,5}|"), "a host and port, such as 'redis:6379'")] = Field(
+        default="",
+        description="Host and port of a Redis that keeps what the head knows: workers go on answering while there is no head.",
+    )
+    redis_password: SecretKey | None = Field(default=None, description="Where that Redis's password is; default: it asks for none.")
     simulated_gpus: bool = Field(default=False, description="On this machine: let Ray count GPUs that are not there.")
     overrides: Json = Field(default={}, description="A patch of the RayCluster's spec, merged last.")
 
@@ -124,6 +129,12 @@ class ClusterSpec(Spec):
     def _has_somebody_who_waits(self) -> Self:
         if self.worker_idle_timeout is not None and not self.autoscaling:
             raise ValueError(f"worker_idle_timeout {self.worker_idle_timeout} is for autoscaling; ask for that, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _has_whom_the_password_is_for(self) -> Self:
+        if self.redis_password and not self.redis:
+            raise ValueError("redis_password is for redis; say where that is, or leave it out")
         return self
 
     def has_ray(self, first: tuple[int, int]) -> bool:

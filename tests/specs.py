@@ -133,6 +133,7 @@ def worker_groups(draw: st.DrawFn, name: str) -> WorkerGroup:
 def clusters(draw: st.DrawFn) -> ClusterSpec:
     groups = draw(st.lists(names(40).filter(lambda name: name != "head"), unique=True, max_size=2))
     autoscaling = draw(st.booleans())
+    redis = draw(st.sampled_from(["", "redis:6379", "10.0.0.7:6380"]))
     auth = draw(st.sampled_from(["token", "disabled"]))
     return ClusterSpec(
         name=draw(names(MAX_CLUSTER_NAME)),
@@ -148,6 +149,8 @@ def clusters(draw: st.DrawFn) -> ClusterSpec:
         worker_groups=tuple(draw(worker_groups(name)) for name in groups),
         autoscaling=autoscaling,
         worker_idle_timeout=draw(st.none() | SECONDS) if autoscaling else None,
+        redis=redis,
+        redis_password=draw(st.none() | st.just(SecretKey(secret="redis", key="password"))) if redis else None,
         pod_security=draw(st.sampled_from(["", "restricted"])),
         idle_timeout=draw(st.none() | SECONDS),
         queue=draw(st.none() | names(63)),
