@@ -158,7 +158,7 @@ def clusters(draw: st.DrawFn) -> ClusterSpec:
         auth=auth,
         simulated_gpus=draw(st.booleans()),
         overrides=draw(
-            st.sampled_from([{}, {"managedBy": "ray.io/kuberay-operator"}, {"gcsFaultToleranceOptions": {"redisAddress": "r:1"}}])
+            st.sampled_from([{}, {"managedBy": "ray.io/kuberay-operator"}, {"headServiceAnnotations": {"a": "b"}}])
         ),
     )
 

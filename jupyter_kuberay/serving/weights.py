@@ -25,11 +25,11 @@ class Unusable(ValueError):
 @contextmanager
 def fetched(uri: str) -> Iterator[str]:
     """A path or a name that can be loaded from; what a URL names is copied to this machine for as long. `Unusable` if it cannot be."""
-    uri = uri.removeprefix("file://")
-    if "://" not in uri:
-        if uri.startswith(("/", ".", "~")) and not Path(uri).expanduser().exists():
+    path = uri.removeprefix("file://")
+    if "://" not in path:
+        if path.startswith(("/", ".", "~")) and not Path(path).expanduser().exists():
             raise Unusable(f"There is no folder {uri} on this node.")
-        yield str(Path(uri).expanduser()) if uri.startswith("~") else uri
+        yield str(Path(path).expanduser()) if path.startswith("~") else path
         return
     import fsspec
 

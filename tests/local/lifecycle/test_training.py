@@ -9,8 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -34,8 +36,12 @@ def run_dir(tmp_path: Path) -> Path:
 
 def workers(name: str) -> list[psutil.Process]:
     """Processes of this test's Ray that are called so."""
-    below = psutil.Process().children(recursive=True)
-    return [each for each in below if each.is_running() and name in " ".join(each.cmdline() or [each.name()])]
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            if name in " ".join(each.cmdline() or [each.name()]):
+                found.append(each)
+    return found
 
 
 def until(true: Callable[[], Any], waited_for: Future[Any], seconds: float = 120) -> Any:
@@ -67,7 +73,8 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty bucket, with credentials, of a real S3 server."""
     with s3.served("127.0.0.1") as server:
         server.put("runs")
-        yield f"s3://ada:secret@runs/a?scheme=http&region=us-east-1&endpoint_override=127.0.0.1%3A{s3.PORT}"
+        endpoint = quote(server.address.removeprefix("http://"), safe="")
+        yield f"s3://ada:secret@runs/a?scheme=http&region=us-east-1&endpoint_override={endpoint}"
 
 
 def driver(address: str, call: str) -> subprocess.Popen[str]:
