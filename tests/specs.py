@@ -157,9 +157,7 @@ def clusters(draw: st.DrawFn) -> ClusterSpec:
         suspend=draw(st.booleans()),
         auth=auth,
         simulated_gpus=draw(st.booleans()),
-        overrides=draw(
-            st.sampled_from([{}, {"managedBy": "ray.io/kuberay-operator"}, {"headServiceAnnotations": {"a": "b"}}])
-        ),
+        overrides=draw(st.sampled_from([{}, {"managedBy": "ray.io/kuberay-operator"}, {"headServiceAnnotations": {"a": "b"}}])),
     )
 
 

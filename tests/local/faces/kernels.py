@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -89,6 +90,10 @@ class Kernel:
             self.client.control_channel.send(self.client.session.msg("create_subshell_request"))
             self._subshell = self.client.get_control_msg(timeout=ANSWERS_S)["content"]["subshell_id"]
         return self._subshell
+
+    def heard(self, comm: str, words: str) -> bool:
+        """Whether a widget was told something with these words of JSON: as a change, or in its first list, which may come only then."""
+        return any(which == comm and words in json.dumps(content) for which, content in self.told)
 
     def changes(self, comm: str) -> list[dict[str, Any]]:
         """All changes that a widget was told of."""

@@ -57,9 +57,8 @@ def test_a_panel_begins_with_what_there_is(page: Kernel) -> None:
 def test_a_change_in_the_world_reaches_the_panel_and_the_card_of_it_and_no_other(page: Kernel, world: Lab) -> None:
     panel, one, two = page.widget(MAKE), page.widget("one = ClusterCard('one')"), page.widget("two = ClusterCard('two')")
     world.want("one", 3)
-    # What it was before may be told once more, where its first look was just under way.
-    page.until(lambda: any(change["status"]["wanted"] == {"workers": 3} for change in page.changes(one)))
-    page.until(lambda: bool(page.changes(panel)))
+    page.until(lambda: page.heard(panel, '"wanted": {"workers": 3}') and page.heard(one, '"wanted": {"workers": 3}'))
+    assert not page.heard(two, '"wanted": {"workers": 3}')
     world.store.remove("RayCluster", "two")
     page.until(lambda: any(change["type"] == "gone" for change in page.changes(two)))
     assert {change.get("name") or change["status"]["name"] for change in page.changes(two)} == {"two"}
@@ -79,7 +78,7 @@ def test_what_is_sent_while_a_cell_runs_does_not_turn_later_clicks_to_the_cells_
     page.ask(panel, "profiles")()
     cell = page.begin("import time\ntime.sleep(60)")
     world.want("two", 2)
-    page.until(lambda: bool(page.changes(panel)))
+    page.until(lambda: page.heard(panel, '"wanted": {"workers": 2}'))
     assert page.ask(panel, "profiles")()["value"]
     page.interrupt(cell)
 
@@ -122,7 +121,7 @@ def test_a_widget_that_is_closed_leaves_a_picture_of_what_was_there(page: Kernel
     assert any("application/vnd.jupyter.widget-view+json" in output for output in page.outputs)
     assert "one" in page.outputs[0]["text/html"] and "As it was on" in page.outputs[0]["text/html"]
     world.asleep("three")
-    page.until(lambda: bool(page.changes(comm)))
+    page.until(lambda: page.heard(comm, '"three"'))
     page.run("made.close()")
     assert comm in page.closed and "three" in page.outputs[-1]["text/html"]
     assert "three" in page.run("print(made)")
@@ -131,8 +130,7 @@ def test_a_widget_that_is_closed_leaves_a_picture_of_what_was_there(page: Kernel
 def test_a_notebooks_saved_state_and_a_page_that_comes_later_have_what_is_there_now(page: Kernel, world: Lab) -> None:
     comm = page.widget(MAKE)
     world.want("one", 5)
-    # The list itself may come only now, with it.
-    page.until(lambda: any(which == comm and '"wanted": {"workers": 5}' in json.dumps(content) for which, content in page.told))
+    page.until(lambda: page.heard(comm, '"wanted": {"workers": 5}'))
     page.run("import json; from ipywidgets.embed import embed_data")
 
     def saved() -> Any:
