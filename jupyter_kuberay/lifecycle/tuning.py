@@ -26,6 +26,7 @@ _RAY_TUNE = {
     "TUNE_GLOBAL_CHECKPOINT_S": "2",  # how old what it notes of a search may be when its driver is killed
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # TensorBoard's takes no lists, and says so for each
     "RAY_AIR_NEW_OUTPUT": "0",  # it prints a banner whatever `verbose` is
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",  # or a trial that began in the last ten seconds before a kill would begin anew
 }
 
 
