@@ -23,10 +23,9 @@ _SEARCHED = ("learning_rate", "batch_size", "lora_rank", "precision", "seed")
 _RESTARTS = 3  # of a trial whose process was killed
 # How Ray Tune is set, where nobody has set it.
 _RAY_TUNE = {
-    "TUNE_GLOBAL_CHECKPOINT_S": "2",  # how old what it notes of a search may be when its driver is killed
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",  # how old what it notes of a search may be when its driver is killed
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # TensorBoard's takes no lists, and says so for each
     "RAY_AIR_NEW_OUTPUT": "0",  # it prints a banner whatever `verbose` is
-    "TUNE_GLOBAL_CHECKPOINT_S": "1",  # or a trial that began in the last ten seconds before a kill would begin anew
 }
 
 

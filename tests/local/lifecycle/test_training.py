@@ -147,13 +147,15 @@ def test_a_trial_that_is_killed_goes_on_and_one_whose_loss_is_no_number_ends_no_
 def test_a_search_whose_driver_was_killed_goes_on_with_the_trials_that_it_had(run_dir: Path, on_ray: str):
     # Long enough that a trial is still at it when Ray has noticed that its driver is gone, which takes some seconds.
     asked: dict[str, Any] = {"trials": 2, "at_once": 1, "epochs": 12, "checkpoint_every": 5, "space": {"learning_rate": [1.5e-3, 3e-3]}}
-    places, first = run_dir / "tuning/checkpoints", set[str]()
+    places, first, since = run_dir / "tuning/checkpoints", set[str](), list[float]()
 
     def in_the_second() -> bool:
         # The first one's checkpoints go when it has ended, which may be a moment after the second one began.
         begun = sorted(places.glob("*"), key=lambda place: place.stat().st_ctime)
         first.update(place.name for place in begun[:1] if not first)
-        return any(place.name not in first and any(place.glob("step-*/complete.json")) for place in begun)
+        if any(place.name not in first and any(place.glob("step-*/complete.json")) for place in begun):
+            since.append(time.monotonic())
+        return bool(since) and time.monotonic() - since[0] > 3  # by then Ray Tune has noted that there is such a trial
 
     killed_when(driver(on_ray, f"tuning.tune({str(run_dir)!r}, **{asked})"), in_the_second)
     assert not (run_dir / "tuning.json").exists()
