@@ -28,7 +28,7 @@ from tests.testbed import redis
 from .conftest import MakeNamespace
 from .people import Person
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio, pytest.mark.timeout(500)]
 
 PASSWORD = "not-for-anybody-else"
 APP = """
