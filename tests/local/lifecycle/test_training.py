@@ -144,6 +144,7 @@ def test_a_trial_that_is_killed_goes_on_and_one_whose_loss_is_no_number_ends_no_
     assert record["best"] == {"learning_rate": 1.5e-3} and len(record["trials"]) == 4
 
 
+@pytest.mark.slow
 def test_a_search_whose_driver_was_killed_goes_on_with_the_trials_that_it_had(run_dir: Path, on_ray: str):
     # Long enough that a trial is still at it when Ray has noticed that its driver is gone, which takes some seconds.
     asked: dict[str, Any] = {"trials": 2, "at_once": 1, "epochs": 12, "checkpoint_every": 5, "space": {"learning_rate": [1.5e-3, 3e-3]}}
