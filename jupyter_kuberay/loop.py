@@ -8,6 +8,7 @@ lets them share connections.
 from __future__ import annotations
 
 import asyncio
+import collections
 import concurrent.futures
 import contextvars
 import os
@@ -84,6 +85,12 @@ class BackgroundLoop:
             for task in tasks:
                 task.cancel()
 
+        heard: collections.deque[KeyboardInterrupt] = collections.deque()
+
+        def hear() -> None:
+            while heard and interrupted is not None:
+                interrupted(heard.popleft())
+
         asked = False
         try:
             while True:
@@ -92,6 +99,10 @@ class BackgroundLoop:
                     if not asked:
                         asked = True
                         self._loop.call_soon_threadsafe(begin)
+                    # The loop is told here and not where the interrupt is caught: who is told of the first may send
+                    # the second at once, and there it would end the waiting.
+                    if heard:
+                        self._loop.call_soon_threadsafe(hear)
                     # A signal that comes just before Python blocks, or to another thread, does not end a wait: a wait
                     # without an end would answer Ctrl-C only when the coroutine is done.
                     while not gate.acquire(timeout=_SIGNAL_SECONDS):
@@ -100,7 +111,7 @@ class BackgroundLoop:
                 except KeyboardInterrupt as interrupt:
                     if interrupted is None or over or not tasks:
                         raise
-                    self._loop.call_soon_threadsafe(interrupted, interrupt)
+                    heard.append(interrupt)
         except BaseException:
             if not over:
                 self._loop.call_soon_threadsafe(cancel)

@@ -98,6 +98,29 @@ def test_ctrl_c_that_does_not_wake_the_waiting_thread_is_noticed_all_the_same():
     assert events == ["cancelled"]
 
 
+def test_who_is_told_of_a_ctrl_c_may_send_the_next_at_once_and_each_is_told_in_order():
+    told: list[KeyboardInterrupt] = []
+    enough = asyncio.Event()
+
+    def interrupt() -> None:
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    def interrupted(error: KeyboardInterrupt) -> None:
+        told.append(error)
+        if len(told) < 200:
+            interrupt()
+        else:
+            enough.set()
+
+    async def waits() -> str:
+        interrupt()
+        await enough.wait()
+        return "ended by itself"
+
+    assert run_sync(waits(), interrupted) == "ended by itself"
+    assert len({id(error) for error in told}) == 200
+
+
 def test_ctrl_c_amid_one_of_pythons_locks_does_not_stop_the_loop():
     def interrupt(frame: FrameType, event: str, _: object) -> None:
         # Where Python's own code has just taken a lock, and its caller has not yet seen to letting go of it.
