@@ -66,18 +66,26 @@ export async function mayDelete(
 
 export async function mayUnpublish(
   name: string,
+  application: string,
   model: IModel,
   trans: TranslationBundle
 ): Promise<boolean> {
   const { button } = await whileThere(
     {
-      title: trans.__('Unpublish %1?', name),
-      body: trans.__('It stops answering, and its revisions and its cluster go, too.'),
+      title: application
+        ? trans.__('Unpublish %1 of %2?', application, name)
+        : trans.__('Unpublish %1?', name),
+      body: application
+        ? trans.__('It stops answering, and its revisions go, too. What else %1 has stays.', name)
+        : trans.__('It stops answering, and its revisions and its cluster go, too.'),
       buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Unpublish') })],
       defaultButton: 0
     },
     model,
-    () => model.services.has(name)
+    () =>
+      application
+        ? !!model.services.get(name)?.applications.some(each => each.name === application)
+        : model.services.has(name)
   );
   return button.accept;
 }

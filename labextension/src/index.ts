@@ -214,6 +214,7 @@ function actionsOf(context: IContext): IActions & IRunActions {
     resume: name => run(CommandIDs.resume, { name }),
     publish: path => run(CommandIDs.publish, path === undefined ? {} : { model: path }),
     copyUrl: name => run(CommandIDs.copyUrl, { name }),
+    unpublish: (name, application) => run(CommandIDs.unpublish, { name, application }),
     more: (kind, name, at) => openMenu(cardMenu(context, kind, name), at),
     doctor: () => run(CommandIDs.doctor),
     tour: () => run(CommandIDs.help),

@@ -58,6 +58,10 @@ export abstract class Requests {
     await this.rest.json('DELETE', [`${kind}s`, name]);
   }
 
+  async removeApplication(service: string, application: string): Promise<void> {
+    await this.rest.json('DELETE', ['services', service], undefined, { query: { application } });
+  }
+
   async *logs(cluster: string, node: string, signal: AbortSignal): AsyncIterable<string> {
     const query = { node, follow: 'true', tail: '500' };
     yield* this.rest.lines(['clusters', cluster, 'logs'], query, signal);

@@ -91,8 +91,13 @@ export function addServiceCommands(context: IContext): void {
     label: settings.confirm ? trans.__('Unpublish…') : trans.__('Unpublish'),
     execute: async args => {
       const name = nameOf(context, args, 'service');
-      if (name && (!settings.confirm || (await mayUnpublish(name, model, trans)))) {
-        await trying(context, trans.__('%1 stays', name), () => model.remove('service', name));
+      const application = typeof args.application === 'string' ? args.application : '';
+      if (name && (!settings.confirm || (await mayUnpublish(name, application, model, trans)))) {
+        await trying(context, trans.__('%1 stays', application || name), () =>
+          application
+            ? model.removeApplication(name, application)
+            : model.remove('service', name)
+        );
       }
     }
   });

@@ -367,6 +367,8 @@ export interface IModel {
   suspend(cluster: string): Promise<void>;
   resume(cluster: string): Promise<void>;
   remove(kind: 'cluster' | 'service' | 'job', name: string): Promise<void>;
+  /** One of a service's applications; with the last one goes the service. */
+  removeApplication(service: string, application: string): Promise<void>;
   /** The lines of a log as they come, until `signal` ends them. */
   logs(cluster: string, node: string, signal: AbortSignal): AsyncIterable<string>;
   dashboard(cluster: string): Promise<IDashboard>;

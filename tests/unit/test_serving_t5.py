@@ -58,12 +58,32 @@ def test_it_writes_the_same_tokens_as_generate(name: str):
         network = network.double() if double else network
         assert fits(network)
         ids, mask = batch(rows=1 + 5 * (seed % 3), longest=30, seed=seed)
+        greedy = Greedy(network)
+        assert greedy.compiled
         with torch.inference_mode():
             wanted = network.generate(input_ids=ids, attention_mask=mask)[:, 1:]
-            found = Greedy(network)(ids, mask)
+            found = greedy(ids, mask)
         assert torch.equal(found, wanted)
         ends |= {(wanted[row] != 0).sum().item() for row in range(len(wanted))}
     assert len(ends) > 2 or name != "many ends"  # texts of one batch ended at different places
+
+
+def test_it_writes_the_same_with_a_torch_that_compiles_nothing_and_says_that_it_is_slower(monkeypatch, caplog):
+    from jupyter_kuberay.serving.t5 import Greedy
+
+    def gone(*_: Any) -> None:
+        raise RuntimeError("there is no TorchScript any more")
+
+    network = make(1)
+    ids, mask = batch(rows=6, longest=200, seed=1)  # farther apart than biases tell
+    compiled = Greedy(network)
+    monkeypatch.setattr(torch.jit, "script", gone)
+    greedy = Greedy(network)
+    assert compiled.compiled and not greedy.compiled
+    assert "slower" in caplog.text
+    wanted = network.generate(input_ids=ids, attention_mask=mask)[:, 1:]
+    assert torch.equal(greedy(ids, mask), wanted)
+    assert torch.equal(compiled(ids, mask), wanted)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ export interface IActions {
   /** Of the model at `path`; default: the last validated one. */
   publish(path?: string): void;
   copyUrl(name: string): void;
+  /** All of a service, or one of its applications. */
+  unpublish(name: string, application: string): void;
   /** The rest, beside the element that was pressed. */
   more(kind: 'cluster' | 'service', name: string, at: DOMRect): void;
   doctor(): void;

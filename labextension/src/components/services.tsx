@@ -1,5 +1,5 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { Button, copyIcon } from '@jupyterlab/ui-components';
+import { Button, closeIcon, copyIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { age, applicationWords, elapsed, seconds, traffic as trafficWords } from '../format';
 import type { IModel, IPublication, IService, ITraffic } from '../tokens';
@@ -119,8 +119,19 @@ const ServiceCard = React.memo(function ServiceCard(props: {
         service.applications
           .filter(each => each.name !== name)
           .map(each => (
-            <div key={each.name} className="jp-kuberay-Note" title={each.model}>
-              {applicationWords(each, trans)}
+            <div key={each.name} className="jp-kuberay-Application">
+              <span className="jp-kuberay-Note" title={each.model}>
+                {applicationWords(each, trans)}
+              </span>
+              <Button
+                small
+                minimal
+                aria-label={trans.__('Unpublish %1 of %2', each.name, name)}
+                title={trans.__('Unpublish…')}
+                onClick={() => actions.unpublish(name, each.name)}
+              >
+                <closeIcon.react tag="span" />
+              </Button>
             </div>
           ))}
       {publication && <Publication publication={publication} model={model} trans={trans} />}
