@@ -4,6 +4,9 @@ Goals: of at least 5,000 requests none fails; the 99th percentile of latency whi
 answers for the earlier revision any more) is at most 2 times that of the minute before, in this run; a way back to weights that were
 in before takes at most 5 s. Upgrades are tried out first, as they are for everybody.
 
+    python benchmarks/upgrade_under_load.py          # on this machine, in a place of its own
+    python benchmarks/upgrade_under_load.py FOLDER   # wherever the settings say, where nodes see FOLDER, too: make bench-upgrade-kubernetes
+
 Requests come at a rate of RATE a second, whatever became of those before, and are timed from when they were due: a pause of the service
 counts for all who waited. Run it alone: the load, Ray and the service share the machine.
 """
@@ -14,6 +17,7 @@ import asyncio
 import json
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -24,7 +28,7 @@ from _home import own_home
 from _pairs import percentile, report
 from _summarizer import APP, asking, cluster, make_model
 
-from jupyter_kuberay import Service, publish
+from jupyter_kuberay import ClusterSpec, Service, publish
 from jupyter_kuberay.source import find_source
 
 REPLICAS, REQUESTS = 2, 5_000
@@ -32,6 +36,7 @@ RATE = 40.0  # a second; with answers of so few tokens it leaves half of two slo
 ANSWER = 4  # tokens
 BEFORE, BETWEEN = 25.0, 2.0  # seconds
 RATIO, BACK_S = 2.0, 5.0
+NAME, SETTINGS = "bench", {"threads": 1}
 
 
 @dataclass
@@ -144,33 +149,48 @@ def changed_code(home: Path) -> str:
     return str(folder)
 
 
+def changed(folder: Path, scratch: Path) -> list[tuple[str, Callable[[], str]]]:
+    """What is done to the service `NAME`, whose first revision has the model ``folder``/first."""
+    code = changed_code(scratch)
+    first, second = str(folder / "first"), str(folder / "second")
+
+    def put(**asked: object) -> Callable[[], str]:
+        fixed: dict[str, object] = {"app": APP, "model": first, "settings": SETTINGS}
+        return lambda: str(publish(NAME, **{**fixed, **asked}).revision.number)  # type: ignore[arg-type]
+
+    def back(to: int) -> Callable[[], str]:
+        return lambda: str(Service(NAME).rollback(to).revision.number)
+
+    return [
+        ("new weights", put(model=second)),
+        ("new weights", put(model=first)),
+        *[("way back to weights", back(to)) for to in (2, 3, 2, 3)],
+        ("new settings", put(settings={**SETTINGS, "max_batch_size": 8})),
+        ("new code", put(code=code)),
+        ("way back to code", back(3)),
+    ]
+
+
+def run(folder: Path, scratch: Path, on: ClusterSpec | None) -> int:
+    """Models are made in ``folder``, which the nodes of ``on`` (None: of the default profile) see, too; 0 if all goals were met."""
+    for seed, name in enumerate(("first", "second")):
+        brief(make_model(folder / name, seed))
+    try:
+        publish(NAME, app=APP, model=str(folder / "first"), cluster=on, settings=SETTINGS, replicas=REPLICAS)
+        with Service(NAME).reach() as url:
+            found = asyncio.run(measured(url, changed(folder, scratch)))
+    finally:
+        Service(NAME).unpublish()
+    return not told(*found)
+
+
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that nothing of it is left
+    if len(sys.argv) > 1:
+        with tempfile.TemporaryDirectory() as scratch:
+            return run(Path(sys.argv[1]), Path(scratch), None)
     with own_home() as home:
-        first, second = (brief(make_model(home / name, seed)) for seed, name in enumerate(("first", "second")))
-        code = changed_code(home)
-
-        def put(**asked: object) -> Callable[[], str]:
-            fixed: dict[str, object] = {"app": APP, "model": first, "settings": {"threads": 1}}
-            return lambda: str(publish("bench", **{**fixed, **asked}).revision.number)  # type: ignore[arg-type]
-
-        def back(to: int | None = None) -> Callable[[], str]:
-            return lambda: str(Service("bench").rollback(to).revision.number)
-
-        changes = [
-            ("new weights", put(model=second)),
-            ("new weights", put(model=first)),
-            *[("way back to weights", back(to)) for to in (2, 3, 2, 3)],
-            ("new settings", put(settings={"threads": 1, "max_batch_size": 8})),
-            ("new code", put(code=code)),
-            ("way back to code", back(3)),
-        ]
-        try:
-            url = publish("bench", app=APP, model=first, cluster=cluster(4), settings={"threads": 1}, replicas=REPLICAS).url
-            found = asyncio.run(measured(url, changes))
-        finally:
-            Service("bench").unpublish()
-    return not told(*found)
+        return run(home, home, cluster(4))
 
 
 if __name__ == "__main__":

@@ -94,9 +94,7 @@ export function addServiceCommands(context: IContext): void {
       const application = typeof args.application === 'string' ? args.application : '';
       if (name && (!settings.confirm || (await mayUnpublish(name, application, model, trans)))) {
         await trying(context, trans.__('%1 stays', application || name), () =>
-          application
-            ? model.removeApplication(name, application)
-            : model.remove('service', name)
+          application ? model.removeApplication(name, application) : model.remove('service', name)
         );
       }
     }

@@ -54,6 +54,10 @@ async def _delete(world: World, name: str) -> Any:
     return await world.rest.delete(name)
 
 
+async def _unpublish_application(world: World, name: str, application: str) -> Any:
+    return await world.rest.unpublish(name, application=application)
+
+
 def _named(method: str) -> Callable[..., Awaitable[Any]]:
     """An operation of `Rest` on what is named."""
 
@@ -101,5 +105,6 @@ _OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
     "cancel": _named("cancel_publication"),
     "rollback": _named_and_told("rollback"),
     "unpublish": _named("unpublish"),
+    "unpublish_application": _unpublish_application,
     "try": _named_and_told("try_service"),
 }

@@ -132,6 +132,8 @@ class NewCluster {
 }
 
 const OTHER = "";
+const PLACES = ["application", "route_prefix"];
+const BOUNDS = ["min_replicas", "max_replicas", "target_ongoing_requests"];
 
 /** Which model, under what name, and how much of it; the last validated one to begin with. */
 class Publish {
@@ -144,6 +146,12 @@ class Publish {
     this.app = field("Application", text("jupyter_kuberay.serving.summarizer:app"), { hint: "'module:attribute' or 'file.py:attribute'" });
     this.replicas = field("Replicas", h("input", { type: "number", min: 1, placeholder: "as the code says" }));
     this.gpus = field("GPUs a replica", h("input", { type: "number", min: 0, step: "any", placeholder: "as the code says" }));
+    this.application = field("Called within it", text("", "as the service"), { hint: "A service can have several applications." });
+    this.route_prefix = field("Answers at", text("", "/, or / and what it is called"));
+    const bound = (label, least, placeholder, step) => field(label, h("input", { type: "number", min: least, step, placeholder }));
+    this.min_replicas = bound("At least", 0, "replicas, scaled by the queue", 1);
+    this.max_replicas = bound("At most", 1, "replicas, scaled by the queue", 1);
+    this.target_ongoing_requests = bound("Requests each", 0, "at a time, before there are more", "any");
     this.verdict = h("div", { class: "jk-wide", role: "status" });
     this.publish = submit("Publish");
     this.node = h(
@@ -157,6 +165,12 @@ class Publish {
       },
       field("Model", this.model, { wide: true }).node,
       [this.path, this.name, this.app, this.replicas, this.gpus].map((each) => each.node),
+      h(
+        "details",
+        { class: "jk-wide" },
+        h("summary", {}, "More"),
+        h("div", { class: "jk-form jk-inner" }, [...PLACES, ...BOUNDS].map((key) => this[key].node))
+      ),
       this.verdict,
       h("div", { class: "jk-row jk-wide" }, this.publish, button("Cancel", close))
     );
@@ -192,16 +206,25 @@ class Publish {
       model: model ? model.path : this.path.control.value,
       ...(model ? { settings: model.settings, metrics: model.metrics, ...(model.validated === null ? {} : { gates: `${model.run}/validation.json` }) } : {}),
     };
-    for (const key of ["replicas", "gpus"]) {
+    for (const key of PLACES) {
+      if (this[key].control.value !== "") {
+        body[key] = this[key].control.value;
+      }
+    }
+    for (const key of ["replicas", "gpus", ...BOUNDS]) {
       if (this[key].control.value !== "") {
         body[key] = Number(this[key].control.value);
       }
     }
     const name = { title: "Name", pattern: "^[a-z]([-a-z0-9]*[a-z0-9])?$", maxLength: 47 };
+    const whole = (key, minimum) => [this[key], mistakeIn({ type: "integer", minimum }, this[key].control.value, false)];
     const wrong = [
       [this.name, mistakeIn(name, body.name, true)],
       [this.app, mistakeIn({}, body.app, true)],
-      [this.replicas, mistakeIn({ type: "integer", minimum: 1 }, this.replicas.control.value, false)],
+      [this.application, mistakeIn({ ...name, maxLength: 63 }, this.application.control.value, false)],
+      whole("replicas", 1),
+      whole("min_replicas", 0),
+      whole("max_replicas", 1),
     ];
     wrong.forEach(([where, words]) => where.say(words));
     if (wrong.some(([, words]) => words)) {

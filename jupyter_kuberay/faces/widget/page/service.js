@@ -25,12 +25,27 @@ class ServiceCard extends Card {
         ),
       service.applications
         .filter((each) => each.name !== service.name && service.applications.length > 1)
-        .map((each) => h("div", { class: "jk-note", title: each.model }, applicationWords(each))),
+        .map((each) => this.application(each)),
       this.publication(publication),
       service.notes.map((note) => h("div", { class: "jk-note", title: note }, note)),
       service.cause ? cause(service.cause) : null,
       h("div", { class: "jk-row jk-actions" }, this.actions(service, isUsable(phase))),
     ];
+  }
+
+  /** One of several, which can be taken out alone. */
+  application(each) {
+    const what = `${each.name} of ${this.name}`;
+    const out = () =>
+      this.confirm(`Unpublish ${what}? Nothing answers there any more, and its revisions are lost.`, "Unpublish", () =>
+        this.do("unpublish_application", { name: this.name, application: each.name })
+      );
+    return h(
+      "div",
+      { class: "jk-facts" },
+      h("span", { class: "jk-note", title: each.model }, applicationWords(each)),
+      button("Unpublish…", out, { kind: "jk-quiet", "aria-label": `Unpublish ${what}` })
+    );
   }
 
   actions({ name, revision, phase }, answers) {

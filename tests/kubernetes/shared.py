@@ -1,12 +1,14 @@
-"""``make demo-kubernetes``: `jupyter kuberay demo` on the testbed, by somebody who has the rights of deploy/role.yaml and no others.
+"""Runs a command on the testbed as somebody who has the rights of deploy/role.yaml and no others, beside a folder that pods see, too.
 
-The run's folder is a claim in every pod and a folder here, as a notebook server on a hub shares a claim with its clusters.
-On a cluster of your own the same is a profile with such a claim, and `jupyter kuberay demo --run-dir` below its mount path.
+    python -m tests.kubernetes.shared jupyter-kuberay demo --run-dir {folder}/run
+
+The folder is a claim in every pod and a folder here, as a notebook server on a hub shares a claim with its clusters; its path
+stands for ``{folder}`` in the command. On a cluster of your own the same is a profile with such a claim, and
+`jupyter kuberay demo --run-dir` below its mount path.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,28 +25,27 @@ from tests.testbed import images
 
 from .people import Person, grant, namespace_named, of_the_testbed
 
-CLAIM, SIZE = "runs", "5Gi"
+CLAIM, SIZE, PROFILE = "runs", "5Gi", "shared"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.kubernetes.demo", description=__doc__)
-    parser.add_argument("demo", nargs=argparse.REMAINDER, help="options of `jupyter kuberay demo`")
-    options = parser.parse_args().demo
+    command = sys.argv[1:]
     if os.environ.get("JUPYTER_KUBERAY_TEST_CLUSTER", "testbed") != "testbed":
         sys.exit("On a cluster of your own: jupyter kuberay demo --profile NAME --run-dir PATH, where the profile mounts a claim at PATH.")
     # Pods run as another user; what they write lies here for whoever looks at it afterwards.
-    folder = Path(tempfile.mkdtemp(prefix="jupyter-kuberay-demo-", dir="/var/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="jupyter-kuberay-shared-", dir="/var/tmp"))
     folder.chmod(0o777)
     admin, alice = of_the_testbed("admin"), of_the_testbed("alice")
     with _made(admin, alice, folder) as namespace, tempfile.TemporaryDirectory() as config:
         Path(config, "jupyter_kuberay_config.json").write_text(json.dumps({"KubeRay": _config(namespace, folder)}))
-        environment = {**os.environ, "KUBECONFIG": str(alice.kubeconfig), "JUPYTER_CONFIG_DIR": config}
-        command = [str(Path(sys.executable).with_name("jupyter-kuberay")), "demo", "--run-dir", str(folder / "run"), *options]
+        beside = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {**os.environ, "KUBECONFIG": str(alice.kubeconfig), "JUPYTER_CONFIG_DIR": config, "PATH": beside}
         # On a hub, notebooks and pods are one user; here they are two who write into the same folders.
-        code = subprocess.run(command, env=environment, check=False, umask=0).returncode
+        words = [word.replace("{folder}", str(folder)) for word in command]
+        code = subprocess.run(words, env=environment, check=False, umask=0).returncode
         left = admin.kubectl("get", "rayclusters,rayservices,rayjobs", "--namespace", namespace, "--output=name").split()
-        if code == 0 and left and "--keep" not in options:
-            print(f"The demo left {', '.join(left)} behind.", file=sys.stderr)
+        if code == 0 and left and "--keep" not in command:
+            print(f"{command[0]} left {', '.join(left)} behind.", file=sys.stderr)
             code = 1
     return code
 
@@ -52,7 +53,7 @@ def main() -> int:
 @contextmanager
 def _made(admin: Person, alice: Person, folder: Path) -> Iterator[str]:
     """A namespace in which alice may do what a user needs, with a claim that is ``folder``."""
-    namespace = f"jupyter-kuberay-demo-{uuid.uuid4().hex[:6]}"
+    namespace = f"jupyter-kuberay-shared-{uuid.uuid4().hex[:6]}"
     admin.create(namespace_named(namespace))
     try:
         admin.create(*grant(namespace, alice, rights.rules()), *_storage(namespace, folder))
@@ -85,8 +86,8 @@ def _config(namespace: str, folder: Path) -> dict[str, Any]:
     return {
         "backend": "kuberay",
         "namespace": namespace,
-        "default_profile": "demo",
-        "profiles": [{"name": "demo", "cluster": cluster}],
+        "default_profile": PROFILE,
+        "profiles": [{"name": PROFILE, "cluster": cluster}],
     }
 
 
