@@ -123,6 +123,14 @@ def current_number(revisions: Sequence[Revision]) -> int:
     return next((revision.number for revision in revisions if revision.current), 0)
 
 
+def replaced_number(revisions: Sequence[Revision]) -> int:
+    """The number of the revision that was in before the current one came, for the first time or again; 0 when there was none."""
+    events = [(each.when, each.number) for each in revisions] + [(again.when, each.number) for each in revisions for again in each.again]
+    current = current_number(revisions)
+    others = [number for _, number in sorted(events) if number != current]
+    return others[-1] if others else 0
+
+
 def number_before(revisions: Sequence[Revision], number: int) -> int:
     """The last number before ``number``, or `NotFound`."""
     found = max((revision.number for revision in revisions if revision.number < number), default=0)

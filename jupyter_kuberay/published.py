@@ -18,7 +18,7 @@ from jupyter_kuberay.errors import Conflict, NotFound, TimedOut
 from jupyter_kuberay.manifest import NAME
 from jupyter_kuberay.observation import Kind, Observation
 from jupyter_kuberay.revision import Again, Revision
-from jupyter_kuberay.rollout import Clock, Progress, Step, upgrade, watched
+from jupyter_kuberay.rollout import Clock, Progress, Step, is_code_of, upgrade, watched
 from jupyter_kuberay.serveconfig import swap
 from jupyter_kuberay.status import service_status
 
@@ -50,8 +50,9 @@ async def rollback(
 ) -> Published:
     """Put revision ``to`` in again; default: the one before the current one.
 
-    It keeps its number, and its history tells that, when, by whom and why it was put in again. It is not tried out: it has run
-    before. When it does not start now, the one that is in stays in. How many replicas there are stays as it is.
+    It keeps its number, and its history tells that, when, by whom and why it was put in again. The one that was in last is not tried
+    out: replicas have its weights still. An older one is, where only weights or settings differ, and replicas load it before they
+    have to take it over. When it does not start now, the one that is in stays in. How many replicas there are stays as it is.
 
     Raises
     ------
@@ -68,7 +69,8 @@ async def rollback(
     wanted = history.earlier(known, to).model_copy(update={"current": True})
     again = Again(who=who, when=history.now(), why=why, instead_of=history.current_number(known))
     text = serveconfig.put_in(text, wanted, application)
-    seen = await upgrade(backend, there, wanted, text, clock, timeout, again=again)
+    is_old = wanted.number != history.replaced_number(known) and is_code_of(wanted, there)
+    seen = await upgrade(backend, there, wanted, text, clock, timeout, again=again, try_out=is_old)
     wanted = wanted.model_copy(update={"again": (*wanted.again, again)})
     return await answering(backend, seen, wanted, clock)
 

@@ -77,8 +77,14 @@ class Revision(BaseModel):
     @property
     def try_out(self) -> str:
         """The command that tries it out on a cluster."""
+        return self.try_out_beside("")
+
+    def try_out_beside(self, application: str) -> str:
+        """The same; then the replicas of ``application``, which have this code, load what they will only have to take over."""
         args = {key: value for key, value in self.args.items() if key != "code"}
-        asked = {"args": args, "user_config": dict.fromkeys(self.deployments, self.user_config)}
+        asked: Json = {"args": args, "user_config": dict.fromkeys(self.deployments, self.user_config)}
+        if application:
+            asked["beside"] = application
         text = base64.b64encode(json.dumps(asked, separators=(",", ":")).encode()).decode()
         return f"python -m {LOADER_MODULE} try {text} {shlex.quote(self.code)}"
 

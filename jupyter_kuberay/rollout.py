@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 from jupyter_kuberay import history
 from jupyter_kuberay.backends.base import DASHBOARD_PORT, Backend
-from jupyter_kuberay.errors import Conflict, Failed, Forbidden, KubeRayError, NotFound, TimedOut, Unreachable
+from jupyter_kuberay.errors import Conflict, Failed, Forbidden, InvalidSpec, KubeRayError, NotFound, TimedOut, Unreachable
 from jupyter_kuberay.manifest import NAME, parse_serve_config
 from jupyter_kuberay.observation import API_VERSION, Bundle, ChangeType, Json, Kind, Observation
 from jupyter_kuberay.outcome import explained, failure_of, last_line
 from jupyter_kuberay.revision import Again, Revision
-from jupyter_kuberay.serveconfig import swap
+from jupyter_kuberay.serveconfig import read, swap
 from jupyter_kuberay.status import (
     BROKEN,
     ApplicationStatus,
@@ -143,7 +143,7 @@ async def upgrade(
     try:
         async with asyncio.timeout(timeout):
             if try_out and move_to is None:
-                await _tried(backend, there, wanted, clock)
+                await _tried(backend, there, wanted, clock, beside=not is_new and is_code_of(wanted, there))
             patched = asyncio.create_task(backend.patch(Kind.SERVICE, name, swap(before, after)))
             await asyncio.shield(patched)
             clock.tell("put", f"Revision {wanted.number} is put in.")
@@ -184,14 +184,26 @@ async def _put_back(backend: Backend, name: str, now: Json, earlier: Json, clock
     clock.tell("undone", "The earlier revision is put in again.")
 
 
-async def _tried(backend: Backend, there: Observation, wanted: Revision, clock: Clock) -> None:
-    """Load ``wanted`` by a job on the service's cluster; `Failed` with what it said when it does not load."""
+def is_code_of(wanted: Revision, there: Observation) -> bool:
+    """Whether a revision has the code that its application has now, so that replicas stay and only take other weights or settings."""
+    try:
+        return read(str(there.spec.get("serveConfigV2") or ""), wanted.application).args == wanted.args
+    except InvalidSpec:
+        return False
+
+
+async def _tried(backend: Backend, there: Observation, wanted: Revision, clock: Clock, *, beside: bool) -> None:
+    """Load ``wanted`` by a job on the service's cluster; `Failed` with what it said when it does not load.
+
+    ``beside``: then let the replicas that answer load it, too. Serve sends a replica no requests while it takes over a
+    configuration, so what takes long has to be done before.
+    """
     cluster = service_status(there).cluster
     if not cluster:
         raise Unreachable(f"Service {there.name!r} has no cluster now.", "Wait until it answers, and publish again.")
     job = f"{there.name[:36]}-try-{os.urandom(3).hex()}"
     spec = {
-        "entrypoint": wanted.try_out,
+        "entrypoint": wanted.try_out_beside(wanted.application if beside else ""),
         "submissionMode": "HTTPMode",
         "clusterSelector": {"ray.io/cluster": cluster},
         "activeDeadlineSeconds": TRY_OUT_SECONDS,

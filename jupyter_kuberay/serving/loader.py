@@ -274,7 +274,7 @@ def deployments(application: Application) -> dict[str, bool]:
     return found
 
 
-def try_out(args: dict[str, Any], user_config: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def try_out(args: dict[str, Any], user_config: dict[str, dict[str, Any]], beside: str = "") -> dict[str, Any]:
     """Make the application here, without Serve: every deployment constructed and configured, and one request.
 
     The request is the ingress's ``try_out()``, when it has one. Nothing is raised: what went wrong is in the outcome.
@@ -285,6 +285,8 @@ def try_out(args: dict[str, Any], user_config: dict[str, dict[str, Any]]) -> dic
         As for `build`.
     user_config
         By the name of the deployment.
+    beside
+        The application on this cluster whose replicas are to load the same afterwards, so that they only have to take it over.
     """
     began = time.monotonic()
     outcome: dict[str, Any] = {TRIED: str(args.get("app")), "ok": False}
@@ -299,9 +301,11 @@ def try_out(args: dict[str, Any], user_config: dict[str, dict[str, Any]]) -> dic
         answer = asyncio.run(_exercised(application, list(names)[-1], user_config))
         if answer is not None:
             outcome["answer"] = repr(answer)[:300]
+        if beside:
+            outcome["prepared"] = _prepared(application, user_config, beside)
         outcome["ok"] = True
     except BaseException as error:  # an application may also end in SystemExit
-        outcome["error"] = last_words(error)
+        outcome["error"] = last_words(_of_the_replica(error))
     finally:
         shutil.rmtree(below, ignore_errors=True)
     outcome["seconds"] = round(time.monotonic() - began, 3)
@@ -330,6 +334,51 @@ async def _exercised(application: Application, ingress: str, user_config: dict[s
     if config is not None and hasattr(instance, "reconfigure"):
         await _done(instance.reconfigure, config)
     return await _done(instance.try_out) if hasattr(instance, "try_out") else None
+
+
+def _prepared(application: Application, user_config: dict[str, dict[str, Any]], name: str) -> int:
+    """Have replicas of the application ``name`` that answer call their ``prepare``, where they have one; how many did.
+
+    Serve sends a replica no requests while it is given a configuration; what it has loaded before takes no time then.
+    """
+    wanted = {deployment: user_config[deployment] for deployment in _preparing(application) if deployment in user_config}
+    if not wanted:
+        return 0
+    import ray
+    from ray import serve
+    from ray.serve.exceptions import RayServeException
+
+    if not ray.is_initialized():
+        ray.init(address="auto", log_to_driver=False, configure_logging=False)
+    done = 0
+    for deployment, config in wanted.items():
+        handle = serve.get_deployment_handle(deployment, name)
+        if not hasattr(handle, "broadcast"):  # an earlier Ray: replicas load when they are told to take over
+            continue
+        try:
+            done += len(handle.broadcast("prepare", config).results())
+        except RayServeException:  # it has no replicas now
+            continue
+    return done
+
+
+def _preparing(application: Application) -> list[str]:
+    from ray.serve._private.build_app import build_app
+
+    found: list[str] = []
+
+    def note(deployment: Any, _app: str) -> None:
+        if hasattr(deployment.func_or_class, "prepare"):
+            found.append(deployment.name)
+
+    build_app(application, name="names", make_deployment_handle=note)
+    return found
+
+
+def _of_the_replica(error: BaseException) -> BaseException:
+    """What was raised elsewhere, in place of Ray's account of it."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, Exception) else error
 
 
 async def _done(method: Any, *args: Any) -> Any:
@@ -373,7 +422,7 @@ def main(argv: list[str]) -> int:
     _import_serve()
     asked = json.loads(base64.b64decode(argv[1]))
     args = {**asked["args"], "code": argv[2]} if len(argv) == 3 else asked["args"]
-    outcome = try_out(args, asked.get("user_config") or {})
+    outcome = try_out(args, asked.get("user_config") or {}, str(asked.get("beside") or ""))
     sys.stdout.write("\n" + json.dumps(outcome) + "\n")
     return 0 if outcome["ok"] else 1
 

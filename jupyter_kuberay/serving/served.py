@@ -146,6 +146,16 @@ class Served:
         self._texts = 0  # of theirs that have no answer yet
         self._rate = 1.0  # texts a second, lately
 
+    async def prepare(self, user_config: dict[str, Any]) -> None:
+        """Load what a later `reconfigure` will name, which then only puts it in its place. It answers nobody yet.
+
+        `Unusable`, or any other error, when it cannot be; what answers goes on.
+        """
+        settings = self.settings_of.parse(dict(user_config or {}))
+        async with self._changing:
+            if self._kept.now is not None:
+                self._kept.hold(await asyncio.get_running_loop().run_in_executor(None, self._kept.take, settings, self._warm_up))
+
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Load what ``user_config`` names (see `Settings`) beside what is there, then put it in its place.
 

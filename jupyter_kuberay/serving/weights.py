@@ -130,6 +130,11 @@ class Kept:
         ready(model, settings)
         return Loaded(model, settings, options, files)
 
+    def hold(self, loaded: Loaded) -> None:
+        """Have ``loaded`` for the next `take` of its settings, beside the one that answers."""
+        if all(each.model is not loaded.model for each in self._models):
+            self._models = [*self._models[:-1], loaded, *self._models[-1:]]
+
     def put(self, loaded: Loaded) -> None:
         """Let ``loaded`` answer, and keep as many of those before as its settings say."""
         others = [each for each in self._models if each.model is not loaded.model]

@@ -46,10 +46,17 @@ APP = """
                 raise FileNotFoundError("there are no weights at 'missing'")
             self.config = user_config
 
+        def prepare(self, user_config):
+            self.prepared = user_config["model"]
+            if self.prepared == "unloadable":
+                raise FileNotFoundError("a replica has no memory for them")
+
         def try_out(self):
             return greeting
 
         async def __call__(self, request):
+            if "prepared" in request.query_params:
+                return {"model": self.config["model"], "prepared": getattr(self, "prepared", "")}
             return {"greeting": greeting, **self.config}
 
     app = Tiny.bind()
@@ -195,6 +202,27 @@ async def test_new_weights_are_taken_over_in_place_and_no_request_fails(service,
     assert set(answers) == {"m1", "m2"}
     assert await pids(backend) == replicas
     assert after.revision.number == before.revision.number + 1
+
+
+async def test_every_replica_loads_new_weights_before_it_has_to_take_them_over(service, backend):
+    async def found():
+        """What several requests are told, so that each of the two replicas is asked."""
+        return {tuple((await ask(f"{service.url.rstrip('/')}/?prepared")).values()) for _ in range(12)}
+
+    old = await service(model="m50")
+    await service(model="m51")
+    assert {model for model, _ in await found()} == {"m51"}
+    new = await service(model="m52", try_out=True)
+    assert await found() == {("m52", "m52")}
+    with pytest.raises(Failed, match="a replica has no memory for them") as failed:
+        await service(model="unloadable", try_out=True)
+    assert "FileNotFoundError" in failed.value.message and "Nothing was changed." in f"{failed.value}"
+    assert {model for model, _ in await found()} == {"m52"}
+    # Those of the revision that was in last are there still; an older one's have to be loaded again.
+    await rollback(backend, "tiny", to=old.revision.number)
+    assert await found() == {("m50", "m50")}
+    await rollback(backend, "tiny", to=new.revision.number)
+    assert await found() == {("m52", "m50")}
 
 
 async def test_new_code_replaces_replicas_and_settings_go_along(service):

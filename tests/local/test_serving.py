@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from jupyter_kuberay.grammar import SHIM
+from .a_ray import a_ray
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -27,23 +24,9 @@ pytestmark = pytest.mark.timeout(240)
 @pytest.fixture(scope="module")
 def ray_metrics() -> Iterator[int]:
     """A Ray of this process; the port of its metrics."""
-    import ray
-
-    folder, port = tempfile.mkdtemp(prefix="jk-", dir="/tmp"), free_port()
-    kept = {name: os.environ.get(name) for name in ("PYTHONPATH", "RAY_ADDRESS")}
-    os.environ["PYTHONPATH"] = os.pathsep.join((str(SHIM), str(Path(__file__).parents[2])))
-    os.environ.pop("RAY_ADDRESS", None)
-    more: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
-    ray.init(address="local", num_cpus=2, _temp_dir=folder, _metrics_export_port=port, **more)
-    try:
+    port = free_port()
+    with a_ray(metrics=port):
         yield port
-    finally:
-        ray.shutdown()
-        for name, value in kept.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +42,7 @@ def application(ray_metrics: int) -> Any:
         about = Described("sleep", "Sleeps", "0.01", {"type": "integer"})
 
         def load(self, settings: Any) -> str:
+            time.sleep(2.0 if settings.model == "large" else 0.0)
             return str(settings.model)
 
         def compute(self, model: str, items: list[str]) -> list[int]:
@@ -186,6 +170,40 @@ def test_a_replica_that_is_killed_costs_no_request_of_clients_that_ask_again(put
     print(f"{sum(tries.values())} requests, {again} of them asked again, {tries[0]} failed")
     assert tries[0] == 0 and tries[1] > 100
     assert len(pids) >= 2
+
+
+def test_new_weights_come_beside_the_old_ones_and_no_request_fails_or_waits_for_them(put: Any):
+    from ray import serve
+
+    url, new = put({"revision": 1}), {"model": "large", "revision": 2}
+
+    def prepare_and_put() -> None:
+        serve.get_deployment_handle("Sleeps", "s").broadcast("prepare", new).results()
+        put(new)
+
+    async def scenario() -> tuple[list[int], list[int], int]:
+        statuses, revisions, done = [], [], asyncio.Event()
+
+        async def ask_on(session: Any) -> None:
+            while not done.is_set() or revisions[-1] != 2:
+                async with session.get(url + "0.01") as response:
+                    statuses.append(response.status)
+                    revisions.append(int(response.headers["x-revision"]))
+
+        async with aiohttp.ClientSession() as session, asyncio.timeout(60), asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(ask_on(session))
+            await asyncio.sleep(0.5)
+            before = len(revisions)
+            await asyncio.to_thread(prepare_and_put)
+            done.set()
+        return statuses, revisions, before
+
+    statuses, revisions, before = asyncio.run(scenario())
+    assert set(statuses) == {200}
+    assert set(revisions) == {1, 2}
+    # Had they waited for the two seconds, each of the four would have had one answer.
+    assert revisions[before:].count(1) > 20
 
 
 def test_replicas_come_by_the_queue_from_none_and_go_again(put: Any):

@@ -5,7 +5,17 @@ import json
 import pytest
 
 from jupyter_kuberay.errors import NotFound
-from jupyter_kuberay.history import AGAIN, current_number, earlier, number_before, record, record_again, recorded, records_of
+from jupyter_kuberay.history import (
+    AGAIN,
+    current_number,
+    earlier,
+    number_before,
+    record,
+    record_again,
+    recorded,
+    records_of,
+    replaced_number,
+)
 from jupyter_kuberay.manifest import NAME
 from jupyter_kuberay.revision import Again, Revision
 from jupyter_kuberay.serveconfig import application, written
@@ -63,6 +73,17 @@ def test_records_from_before_there_were_applications_are_those_of_the_one_called
     for key in ("application", "model_version", "scaling", "failed_gates"):
         old["data"].pop(key)
     assert recorded([old], SERVICE) == [ONE.model_copy(update={"current": True})]
+
+
+def test_what_was_in_last_is_known_by_when_each_came():
+    def one(number, minute, *again, current=False):
+        returns = tuple(Again(who="", when=f"2026-01-01T00:{each:02}:00Z", why="", instead_of=0) for each in again)
+        return ONE.model_copy(update={"number": number, "when": f"2026-01-01T00:{minute:02}:00Z", "again": returns, "current": current})
+
+    assert replaced_number([one(1, 1, current=True)]) == 0
+    assert replaced_number([one(1, 1), one(2, 2), one(3, 3, current=True)]) == 2
+    assert replaced_number([one(1, 1, 4, current=True), one(2, 2), one(3, 3)]) == 3
+    assert replaced_number([one(1, 1, 4), one(2, 2), one(3, 3), one(4, 5, current=True)]) == 1
 
 
 def test_what_is_before_a_revision_is_the_last_number_below_it():

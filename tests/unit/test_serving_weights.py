@@ -55,6 +55,19 @@ def test_going_back_loads_nothing_while_the_weights_are_kept():
     assert loads.loaded == ["a", "b"]
 
 
+def test_what_was_loaded_before_is_only_put_in_its_place_and_answers_nobody_until_then():
+    loads = Loads()
+    first = loads.put("a", 1)
+    loads.kept.hold(loads.kept.take(Settings(model="b", revision=2)))
+    assert loads.kept.now.model is first
+    held = loads.put("b", 2)
+    assert loads.kept.now.model is held is not first
+    assert loads.loaded == ["a", "b"]
+    loads.kept.hold(loads.kept.take(Settings(model="a", revision=1)))  # which is kept
+    assert loads.put("a", 1) is first
+    assert len(loads.kept) == 2
+
+
 def test_as_many_are_kept_as_the_settings_say():
     loads = Loads()
     for number, model in enumerate("abc"):
