@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+_SHARE = 0.1  # of what a batch takes
+
 Work = Callable[[list[Any]], list[Any]]
 
 
@@ -52,6 +54,10 @@ class Batcher:
         self._waiting: list[_Waiting] = []
         self._running: asyncio.Task[None] | None = None
         self._since: float | None = None
+        self._crowd = 1  # how many were answered last
+        self._took, self._ended = 0.0, float("-inf")  # for how long, in seconds, and when, as time.monotonic tells
+        self._wanted = 0  # how many are waited for, and what then ends the waiting
+        self._there: asyncio.Future[None] | None = None
         self.max_size = 16
         self.wait_s = 0.01
         self.answered = float("-inf")  # when a batch succeeded last, as time.monotonic tells
@@ -71,6 +77,8 @@ class Batcher:
         """The result for ``item``. Whoever is cancelled before the computation is not computed."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(item, self._length(item), answer))
+        if self._there is not None and len(self._waiting) >= self._wanted and not self._there.done():
+            self._there.set_result(None)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
         return await answer
@@ -80,10 +88,8 @@ class Batcher:
         self._thread.shutdown(wait=False)
 
     async def _run(self) -> None:
-        crowd = 1  # how many were answered last: whoever comes alone is not made to wait for others
         while self._waiting:
-            if len(self._waiting) < min(crowd, self.max_size):
-                await asyncio.sleep(self.wait_s)
+            await self._gathered()
             # Who has gone meanwhile, or whose time is over, needs no answer.
             self._waiting = [each for each in self._waiting if not each.answer.done()]
             chosen = alike([each.length for each in self._waiting], self.max_size)
@@ -92,8 +98,22 @@ class Batcher:
                 taken = set(chosen)
                 self._waiting = [each for index, each in enumerate(self._waiting) if index not in taken]
                 await self._answer(batch)
-                crowd = len(batch)
+                self._crowd, self._ended = len(batch), time.monotonic()
                 await asyncio.sleep(0)  # lets those who were answered ask again
+
+    async def _gathered(self) -> None:
+        """Wait until as many are there as were answered just before, for `wait_s` (0: not at all) or a tenth of what that took.
+
+        Those who were answered together come again together. If the first of them did not wait, it would be a batch of its own, and
+        all others would wait for it. Whoever comes alone is not made to wait.
+        """
+        self._wanted = min(self._crowd, self.max_size)
+        left = self._ended + max(self.wait_s, _SHARE * self._took) - time.monotonic()
+        if len(self._waiting) >= self._wanted or left <= 0 or not self.wait_s:
+            return
+        self._there = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._there], timeout=left)
+        self._there = None
 
     async def _answer(self, batch: list[_Waiting]) -> None:
         outcome: list[Any]
@@ -105,6 +125,7 @@ class Batcher:
             outcome, self.failed = [error] * len(batch), True
         finally:
             seconds, self._since = self.busy_s, None
+            self._took = seconds
         for each, result in zip(batch, outcome, strict=True):
             if each.answer.done():
                 continue

@@ -46,14 +46,15 @@ _WARM_S = 5.0  # a model that took longer for a small batch is not made to compu
 
 def overload(**options: Any) -> dict[str, Any]:
     """Options of a deployment: many requests may be in a replica, where they are batched, and too many get 429 and not Serve's 503."""
-    found = {
+    found: dict[str, Any] = {
         "max_ongoing_requests": 1024,
         "max_queued_requests": 1024,
         "graceful_shutdown_wait_loop_s": 0.5,
         "graceful_shutdown_timeout_s": 60,
+        "logging_config": {"enable_access_log": False},  # the proxy's log has a line for each request, too
     }
     if "backpressure_config" in inspect.signature(serve.deployment).parameters:  # not in every Ray that this runs on
-        found["backpressure_config"] = {"status_code": 429, "retry_after_s": 1}  # type: ignore[assignment]
+        found["backpressure_config"] = {"status_code": 429, "retry_after_s": 1}
     return found | options
 
 
@@ -194,6 +195,8 @@ class Served:
         if last in ("openapi.json", "docs") and request.method == "GET":
             return self._described(last)
         began, (name, is_told), loaded = time.perf_counter(), request_id(request), self._kept.now
+        if request.method == "GET":
+            _without_body(request)
         asked = Asked(name, began, loaded, self._batch) if loaded else None
         status = 499  # when it is cancelled: the client has gone
         try:
@@ -343,6 +346,21 @@ class Served:
         self._log = RequestLog(settings, self._replica, self._metrics.lost) if settings.log else None
         if before is not None:
             before.close()
+
+
+def _without_body(request: Request) -> None:
+    """Keep Serve from asking its proxy for the body of a request that has none, which costs as much as all else that Serve does here.
+
+    It would ask as soon as this request waits for anything. That a client has gone is told by cancellation, not by this.
+    """
+    receive = request.receive
+    if hasattr(receive, "_receive_asgi_messages"):
+        receive._receive_asgi_messages = _nothing
+
+
+async def _nothing(_: Any) -> bytes:
+    """Comes never; Serve cancels it when the request is answered."""
+    return await asyncio.get_running_loop().create_future()
 
 
 def _names(fallback: str) -> tuple[str, str, str]:

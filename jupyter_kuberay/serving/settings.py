@@ -49,7 +49,7 @@ class Settings:
     model: str = text(needed="a path, a URL, or the name of a model")  # a path, any fsspec URL, or a name on a hub
     revision: int | str = 0  # as published; told in x-revision
     max_batch_size: int = whole(16, 1)
-    batch_wait_timeout_s: float = seconds(0.01)  # how long a batch that is not full waits for more, when others came before
+    batch_wait_timeout_s: float = seconds(0.01)  # how long a batch waits for as many as the last one had; 0: not at all
     threads: int = whole(0)  # that compute, in a replica; 0: as many as the replica has CPUs
     keep_models: int = whole(1)  # earlier ones that stay in memory, so that going back to them takes no loading
     max_queue: int = whole(1024, 1)  # texts that wait in a replica: from then on it answers 429

@@ -172,6 +172,23 @@ def test_a_replica_that_is_killed_costs_no_request_of_clients_that_ask_again(put
     assert len(pids) >= 2
 
 
+def test_what_a_client_asked_who_has_gone_is_not_computed(put: Any):
+    url = put({"max_batch_size": 1, "batch_wait_timeout_s": 0.0})
+
+    async def scenario() -> tuple[int, int]:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(15)) as session:
+            first = asyncio.create_task(ask(session, url + "1.5"))
+            await asyncio.sleep(0.5)
+            gone = asyncio.create_task(ask(session, url + "30"))
+            await asyncio.sleep(0.5)
+            gone.cancel()
+            await asyncio.wait([gone])
+            last = await ask(session, url + "0.01")  # had the one before it been computed, this would not come in time
+            return (await first)[0], last[0]
+
+    assert asyncio.run(scenario()) == (200, 200)
+
+
 def test_new_weights_come_beside_the_old_ones_and_no_request_fails_or_waits_for_them(put: Any):
     from ray import serve
 

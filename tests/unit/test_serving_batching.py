@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jupyter_kuberay.serving import batching
 from jupyter_kuberay.serving.batching import Batch, Batcher, alike, padding
 
 LENGTHS = st.lists(st.integers(1, 500), min_size=1, max_size=60)
@@ -76,3 +78,49 @@ def test_lengths_that_differ_do_not_come_into_one_batch_while_there_is_a_choice(
     assert batches == [["x"], ["a" * 9, "c" * 8], ["b", "d"]]
     assert [(each.size, each.length, each.waiting) for each in told] == [(1, 1, 4), (2, 17, 2), (2, 2, 0)]
     assert isinstance(told[1], Batch) and told[1].padded == pytest.approx(1 / 18)
+
+
+def test_those_who_come_again_one_after_the_other_are_one_batch_again(monkeypatch):
+    monkeypatch.setattr(batching, "_SHARE", 1000.0)
+    sizes: list[int] = []
+
+    def work(items):
+        sizes.append(len(items))
+        time.sleep(0.05)
+        return items
+
+    async def scenario():
+        batch = Batcher(work)
+
+        async def client(number):
+            await batch(number)
+            await asyncio.sleep(0.03 * number)
+            await batch(number)
+
+        async with asyncio.timeout(40):
+            await asyncio.gather(*(client(number) for number in range(8)))
+        batch.close()
+
+    asyncio.run(scenario())
+    assert sizes == [8, 8]
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.01])
+def test_those_who_do_not_come_again_are_not_waited_for_long(wait_s):
+    sizes: list[int] = []
+
+    def work(items):
+        sizes.append(len(items))
+        return items
+
+    async def scenario():
+        batch = Batcher(work)
+        batch.wait_s = wait_s
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(batch(number) for number in range(8)))
+            await batch(0)
+            await batch(0)
+        batch.close()
+
+    asyncio.run(scenario())
+    assert sizes == [8, 1, 1]

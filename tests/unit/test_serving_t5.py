@@ -68,7 +68,7 @@ def test_it_writes_the_same_tokens_as_generate(name: str):
     assert len(ends) > 2 or name != "many ends"  # texts of one batch ended at different places
 
 
-def test_it_writes_the_same_with_a_torch_that_compiles_nothing_and_says_that_it_is_slower(monkeypatch, caplog):
+def test_it_writes_the_same_with_a_torch_that_compiles_nothing_and_says_that_it_is_slower(monkeypatch, said):
     from jupyter_kuberay.serving.t5 import Greedy
 
     def gone(*_: Any) -> None:
@@ -80,7 +80,7 @@ def test_it_writes_the_same_with_a_torch_that_compiles_nothing_and_says_that_it_
     monkeypatch.setattr(torch.jit, "script", gone)
     greedy = Greedy(network)
     assert compiled.compiled and not greedy.compiled
-    assert "slower" in caplog.text
+    assert "slower" in said.text
     wanted = network.generate(input_ids=ids, attention_mask=mask)[:, 1:]
     assert torch.equal(greedy(ids, mask), wanted)
     assert torch.equal(compiled(ids, mask), wanted)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,6 @@ import pytest
 
 from jupyter_kuberay.serving.settings import Settings
 from jupyter_kuberay.serving.weights import Files, Kept, Unusable, files_at, free_bytes
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """What is said in Serve's log, which does not pass it on."""
-    log = logging.getLogger("ray.serve")
-    log.addHandler(caplog.handler)
-    yield caplog
-    log.removeHandler(caplog.handler)
 
 
 class Loads:
