@@ -18,8 +18,13 @@ def texts(number: int = 64) -> list[str]:
     return [report["document"] for report in reports(number, seed=11)]
 
 
-def make_model(folder: Path, seed: int = 0) -> str:
-    """A T5 as large as the demo's (0.9 million parameters) with random weights; gives its path."""
+# Of a T5: the demo's (0.9 million parameters), and that of t5-small (45 million with a small vocabulary).
+DEMO: dict[str, Any] = {"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
+SMALL: dict[str, Any] = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_decoder_layers": 6, "num_heads": 8}
+
+
+def make_model(folder: Path, seed: int = 0, size: dict[str, Any] = DEMO) -> str:
+    """A T5 of a size with random weights; gives its path."""
     import torch
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -35,7 +40,6 @@ def make_model(folder: Path, seed: int = 0) -> str:
     ).save_pretrained(folder)
 
     torch.manual_seed(seed)
-    size: dict[str, Any] = {"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
     model = T5ForConditionalGeneration(
         T5Config(vocab_size=1500, **size, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0, tie_word_embeddings=True)
     )

@@ -120,9 +120,6 @@ class Model:
         return [(piece, size) for piece in pieces if piece]
 
     def _ids(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
-        if self.tokenizer.is_fast and len(texts) == 1:
-            # What transformers does around it takes longer than it does, and a batch of one goes through a pool of threads.
-            return [list(self.tokenizer.backend_tokenizer.encode(texts[0], add_special_tokens=special).ids)]
         found: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=special, verbose=False)["input_ids"]
         return found
 
