@@ -10,8 +10,8 @@ from pathlib import Path
 from .build import digest, made, remove
 from .places import BUILT, TestbedError
 
-# What KubeRay's probes and init containers call, and whoever looks into a pod; and what a Python that is copied here is linked to (Optuna keeps
-# its study by sqlite3).
+# What KubeRay's probes and init containers call, and whoever looks into a pod; and what a Python that is copied here is linked to:
+# Optuna keeps its study by sqlite3.
 PACKAGES = ["ca-certificates", "curl", "libsqlite3-0", "procps", "wget"]
 # As in rayproject/ray: pods run as a plain user.
 USER, UID, HOME = "ray", 1000, "/home/ray"
