@@ -81,8 +81,8 @@ def _storage(namespace: str, folder: Path) -> list[dict[str, Any]]:
 def _config(namespace: str, folder: Path) -> dict[str, Any]:
     """What an administrator would set: the image with torch, and the claim in every node."""
     volumes = [{"name": CLAIM, "mount_path": str(folder), "claim": CLAIM}]
-    # Two of these have room on a machine with 24 GiB. The head needs its memory for what asks for no CPU, such as `Cluster.run` itself: with
-    # 3 GiB some of two notebooks' was killed, and with 4 GiB on each node tuning and training were.
+    # Two of these have room on a machine with 24 GiB. The head needs its memory for what asks for no CPU, such as `Cluster.run` itself:
+    # with 3 GiB some of two notebooks' was killed, and with 4 GiB on each node tuning and training were.
     head = {"cpu": "1", "memory": "5Gi", "volumes": volumes, "ray_start_params": {"num-cpus": "0"}}
     worker = {"name": "workers", "replicas": 1, "cpu": "4", "memory": "6Gi", "volumes": volumes}
     cluster = {"image": images.name("heavy"), "head": head, "worker_groups": [worker]}
