@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 import time
 import uuid
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ from jupyter_kuberay.serving.weights import Kept, Loaded, Unusable, fetched
 
 LONG = 2000  # characters: what takes longer than some milliseconds to prepare is prepared in a thread
 _FRESH_S = 10.0  # for so long, a batch that succeeded shows that the model is well
+_TURN_S = 0.0005
 _WARM_S = 5.0  # a model that took longer for a small batch is not made to compute a large one before it is used
 
 
@@ -155,7 +157,7 @@ class Served:
         settings = self.settings_of.parse(dict(user_config or {}))
         async with self._changing:
             if self._kept.now is not None:
-                self._kept.hold(await asyncio.get_running_loop().run_in_executor(None, self._kept.take, settings, self._warm_up))
+                self._kept.hold(await self._taken(settings))
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Load what ``user_config`` names (see `Settings`) beside what is there, then put it in its place.
@@ -165,7 +167,7 @@ class Served:
         """
         settings = self.settings_of.parse(dict(user_config or {}))
         async with self._changing:
-            loaded = await asyncio.get_running_loop().run_in_executor(None, self._kept.take, settings, self._warm_up)
+            loaded = await self._taken(settings)
             self._kept.put(loaded)
             self._metrics.revision(settings.revision)
             self._batch.max_size, self._batch.wait_s = settings.max_batch_size, settings.batch_wait_timeout_s
@@ -298,6 +300,15 @@ class Served:
         if last == "openapi.json":
             return JSONResponse(openapi(self.about, settings))
         return HTMLResponse(page(self.about, settings), headers={"content-security-policy": POLICY})
+
+    async def _taken(self, settings: Any) -> Loaded:
+        """What `Kept.take` gives. Loading is mostly Python, which gives way to those who answer requests more often meanwhile."""
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(_TURN_S)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, self._kept.take, settings, self._warm_up)
+        finally:
+            sys.setswitchinterval(before)
 
     # Batches
 
