@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
 TRIED = "jupyter-kuberay-tried"  # the key by which the line of an outcome is told from what an application prints
+_PREPARE = "prepare_reconfigure"  # a name that no class has for something else
 _MARK = "__jupyter_kuberay_code__"
 _NOT_THEIRS = (__file__, importlib.__file__, "<frozen importlib")  # whose frames help nobody
 _LAST_FRAMES = 6
@@ -271,12 +272,16 @@ def _refuse_to_be_open() -> None:
 
 def deployments(application: Application) -> dict[str, bool]:
     """The names of an application's deployments, the ingress last, and whether each takes a ``user_config``."""
+    return _having(application, "reconfigure")
+
+
+def _having(application: Application, method: str) -> dict[str, bool]:
     from ray.serve._private.build_app import build_app
 
     found: dict[str, bool] = {}
 
     def note(deployment: Any, _app: str) -> None:
-        found[deployment.name] = hasattr(deployment.func_or_class, "reconfigure")
+        found[deployment.name] = hasattr(deployment.func_or_class, method)
 
     build_app(application, name="names", make_deployment_handle=note)
     return found
@@ -345,11 +350,15 @@ async def _exercised(application: Application, ingress: str, user_config: dict[s
 
 
 def _prepared(application: Application, user_config: dict[str, dict[str, Any]], name: str) -> int:
-    """Have replicas of the application ``name`` that answer call their ``prepare``, where they have one; how many did.
+    """Have replicas of the application ``name`` that answer call their ``prepare_reconfigure``, where they have one; how many did.
 
     Serve sends a replica no requests while it is given a configuration; what it has loaded before takes no time then.
     """
-    wanted = {deployment: user_config[deployment] for deployment in _preparing(application) if deployment in user_config}
+    wanted = {
+        deployment: user_config[deployment]
+        for deployment, has in _having(application, _PREPARE).items()
+        if has and deployment in user_config
+    }
     if not wanted:
         return 0
     import ray
@@ -364,23 +373,10 @@ def _prepared(application: Application, user_config: dict[str, dict[str, Any]], 
         if not hasattr(handle, "broadcast"):  # an earlier Ray: replicas load when they are told to take over
             continue
         try:
-            done += len(handle.broadcast("prepare", config).results())
+            done += len(handle.broadcast(_PREPARE, config).results())
         except RayServeException:  # it has no replicas now
             continue
     return done
-
-
-def _preparing(application: Application) -> list[str]:
-    from ray.serve._private.build_app import build_app
-
-    found: list[str] = []
-
-    def note(deployment: Any, _app: str) -> None:
-        if hasattr(deployment.func_or_class, "prepare"):
-            found.append(deployment.name)
-
-    build_app(application, name="names", make_deployment_handle=note)
-    return found
 
 
 def _of_the_replica(error: BaseException) -> BaseException:

@@ -149,7 +149,7 @@ class Served:
         self._texts = 0  # of theirs that have no answer yet
         self._rate = 1.0  # texts a second, lately
 
-    async def prepare(self, user_config: dict[str, Any]) -> None:
+    async def prepare_reconfigure(self, user_config: dict[str, Any]) -> None:
         """Load what a later `reconfigure` will name, which then only puts it in its place. It answers nobody yet.
 
         `Unusable`, or any other error, when it cannot be; what answers goes on.

@@ -46,7 +46,7 @@ APP = """
                 raise FileNotFoundError("there are no weights at 'missing'")
             self.config = user_config
 
-        def prepare(self, user_config):
+        def prepare_reconfigure(self, user_config):
             self.prepared = user_config["model"]
             if self.prepared == "unloadable":
                 raise FileNotFoundError("a replica has no memory for them")

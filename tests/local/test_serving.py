@@ -195,7 +195,7 @@ def test_new_weights_come_beside_the_old_ones_and_no_request_fails_or_waits_for_
     url, new = put({"revision": 1}), {"model": "large", "revision": 2}
 
     def prepare_and_put() -> None:
-        serve.get_deployment_handle("Sleeps", "s").broadcast("prepare", new).results()
+        serve.get_deployment_handle("Sleeps", "s").broadcast("prepare_reconfigure", new).results()
         put(new)
 
     async def scenario() -> tuple[list[int], list[int], int]:
