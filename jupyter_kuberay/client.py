@@ -20,7 +20,7 @@ from jupyter_kuberay.comparison import refuse_another
 from jupyter_kuberay.config import KubeRay, load, local_data_dir
 from jupyter_kuberay.errors import Conflict, Failed, InvalidSpec, KubeRayError, NotFound, TimedOut
 from jupyter_kuberay.identity import user_name
-from jupyter_kuberay.observation import Bundle, ChangeType, Endpoint, Json, Kind, Observation, Usage
+from jupyter_kuberay.observation import ORIGIN_KIND, Bundle, ChangeType, Endpoint, Json, Kind, Observation, Usage
 from jupyter_kuberay.profiles import Profile, Request
 from jupyter_kuberay.spec import ClusterSpec, as_cluster_spec
 from jupyter_kuberay.status import ClusterStatus, JobStatus, Phase, ServiceStatus, cluster_status, job_status, service_status
@@ -301,7 +301,7 @@ class Client:
         there = await self.seen(name, kind)
         owner = cluster_status(there).owner if kind is Kind.CLUSTER else ""
         if owner:
-            of_job = there.labels.get("ray.io/originated-from-crd") == str(Kind.JOB)
+            of_job = there.labels.get(ORIGIN_KIND) == str(Kind.JOB)
             hint = "It goes with that job, as soon as it ends." if of_job else f"Take that down instead: jupyter kuberay unpublish {owner}."
             raise Conflict(f"Cluster {name!r} belongs to {owner!r}.", hint)
         await self.backend.delete(kind, name)

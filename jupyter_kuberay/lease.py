@@ -18,7 +18,7 @@ from jupyter_kuberay import manifest
 from jupyter_kuberay.client import GONE_SECONDS, READY_SECONDS, Client, Progress
 from jupyter_kuberay.errors import Conflict, Failed, KubeRayError, NotFound, TimedOut, Unreachable
 from jupyter_kuberay.names import label_value
-from jupyter_kuberay.observation import PREFIX, Bundle, ChangeType, Json, Kind, Observation
+from jupyter_kuberay.observation import ORIGIN, PREFIX, Bundle, ChangeType, Json, Kind, Observation
 from jupyter_kuberay.spec import ClusterSpec, JobSpec
 from jupyter_kuberay.status import Cause, ClusterStatus, JobStatus, Phase, job_status
 
@@ -30,7 +30,6 @@ GRACE_SECONDS, BEAT_SECONDS = 90.0, 20.0
 
 _SOON_S = 1.0
 _AGAIN_S = 2.0  # after a beat that did not get through
-_ORIGIN = "ray.io/originated-from-cr-name"
 _TOLD_S = 5.0  # what a job's own word may take to come, once its cluster was seen to go
 
 
@@ -166,7 +165,7 @@ class Lease:
         await self.client.wait(self.name, timeout=left, progress=told)
 
     async def _placed(self) -> str:
-        async with aclosing(self.client.backend.watch(Kind.CLUSTER, {_ORIGIN: self.job})) as changes:  # type: ignore[type-var]
+        async with aclosing(self.client.backend.watch(Kind.CLUSTER, {ORIGIN: self.job})) as changes:  # type: ignore[type-var]
             async for change in changes:
                 if change.seen is not None and change.type is not ChangeType.DELETED and _belongs(change.seen, self._uid):
                     return change.seen.name
@@ -261,7 +260,7 @@ class Lease:
         try:
             async with (
                 asyncio.timeout(GONE_SECONDS),
-                aclosing(self.client.backend.watch(Kind.CLUSTER, {_ORIGIN: self.job})) as changes,  # type: ignore[type-var]
+                aclosing(self.client.backend.watch(Kind.CLUSTER, {ORIGIN: self.job})) as changes,  # type: ignore[type-var]
             ):
                 async for change in changes:
                     if change.seen is not None and _belongs(change.seen, self._uid):

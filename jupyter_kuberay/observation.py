@@ -20,6 +20,8 @@ Json = dict[str, Any]
 
 API_VERSION = "ray.io/v1"
 PREFIX = "jupyter-kuberay"  # of our labels and annotations
+# KubeRay's labels of a RayCluster that it made for another resource.
+ORIGIN, ORIGIN_KIND = "ray.io/originated-from-cr-name", "ray.io/originated-from-crd"
 
 
 class Kind(StrEnum):
@@ -29,6 +31,11 @@ class Kind(StrEnum):
     SERVICE = "RayService"
     JOB = "RayJob"
     REVISION = "ControllerRevision"  # a published revision, owned by its RayService
+
+
+def originated_from(kind: Kind, name: str) -> dict[str, str]:
+    """The labels of all RayClusters that were made for a resource, also of those that its status names no more."""
+    return {ORIGIN_KIND: str(kind), ORIGIN: name}
 
 
 class _Value(BaseModel):

@@ -16,7 +16,7 @@ from jupyter_kuberay.backends.base import Backend
 from jupyter_kuberay.difference import Difference, difference
 from jupyter_kuberay.errors import Conflict, NotFound, TimedOut
 from jupyter_kuberay.manifest import NAME
-from jupyter_kuberay.observation import Kind, Observation
+from jupyter_kuberay.observation import Kind, Observation, originated_from
 from jupyter_kuberay.revision import Again, Revision
 from jupyter_kuberay.rollout import Clock, Progress, Step, is_code_of, upgrade, watched
 from jupyter_kuberay.serveconfig import swap
@@ -137,6 +137,10 @@ async def _gone(backend: Backend, name: str, timeout: float) -> None:
         async with asyncio.timeout(timeout):
             async for _ in watched(backend, Kind.SERVICE, name):
                 pass
+            # Those whose head has a Redis end after it (backends/kuberay).
+            for below in await backend.list(Kind.CLUSTER, originated_from(Kind.SERVICE, name)):
+                async for _ in watched(backend, Kind.CLUSTER, below.name):
+                    pass
     except TimeoutError:
         raise TimedOut(f"Service {name!r} is not gone after {timeout:.0f} s.", "Wait; its processes are being ended.") from None
 

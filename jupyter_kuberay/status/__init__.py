@@ -17,14 +17,13 @@ from datetime import datetime
 from jupyter_kuberay.observation import Kind, Observation
 from jupyter_kuberay.status.clusters import cluster_status
 from jupyter_kuberay.status.jobs import job_status
-from jupyter_kuberay.status.observed import NOT_HERE, ORIGIN, pods_and_gpus, wanted_replicas
+from jupyter_kuberay.status.observed import NOT_HERE, pods_and_gpus, wanted_replicas
 from jupyter_kuberay.status.services import BROKEN, application_message, second_cluster, service_status
 from jupyter_kuberay.status.values import ApplicationStatus, Cause, ClusterStatus, JobPhase, JobStatus, Phase, ServiceStatus
 
 __all__ = [
     "BROKEN",
     "NOT_HERE",
-    "ORIGIN",
     "ApplicationStatus",
     "Cause",
     "ClusterStatus",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 
-from jupyter_kuberay.observation import Observation
+from jupyter_kuberay.observation import ORIGIN, Observation
 from jupyter_kuberay.status import causes
 from jupyter_kuberay.status.causes import Finding
 from jupyter_kuberay.status.observed import (
-    ORIGIN,
     annotation,
     common,
     is_being_deleted,

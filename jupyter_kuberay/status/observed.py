@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from jupyter_kuberay.accelerators import is_accelerator
-from jupyter_kuberay.observation import PREFIX, Json, Node, Observation
+from jupyter_kuberay.observation import ORIGIN, PREFIX, Json, Node, Observation
 
-ORIGIN = "ray.io/originated-from-cr-name"
 NOT_HERE = "NotOnThisMachine"  # an event's reason: asked for, and only Kubernetes can do it
 
 # Nothing is wrong with a node for which one of these is all that is said.

@@ -33,6 +33,17 @@ def served(password: str) -> Iterator[str]:
                 process.terminate()
 
 
+def keys(password: str) -> int:
+    """How many there are."""
+    with socket.create_connection((HOST_ADDRESS, PORT), timeout=2) as connection:
+        connection.sendall(f"AUTH {password}\r\nDBSIZE\r\n".encode())
+        with connection.makefile("rb") as answers:
+            accepted, found = answers.readline(), answers.readline()
+    if accepted != b"+OK\r\n":
+        raise ValueError(accepted.decode())
+    return int(found.removeprefix(b":"))
+
+
 def _answers() -> bool:
     with socket.create_connection((HOST_ADDRESS, PORT), timeout=2) as connection:
         connection.sendall(b"PING\r\n")

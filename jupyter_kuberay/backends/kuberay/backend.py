@@ -14,7 +14,14 @@ from typing import Any, TypeVar
 from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, METRICS_PORT, SERVE_PORT, Backend
 from jupyter_kuberay.backends.kuberay import logs
 from jupyter_kuberay.backends.kuberay.api import APPLY, FIELD_MANAGER, JSON_PATCH, Api
-from jupyter_kuberay.backends.kuberay.observe import CLUSTER, cluster_of, clusters_of, observed, subject
+from jupyter_kuberay.backends.kuberay.observe import (
+    CLUSTER,
+    cluster_of,
+    clusters_of,
+    is_cleaned_up_after,
+    observed,
+    subject,
+)
 from jupyter_kuberay.backends.kuberay.paths import CONFIG_MAPS, EVENTS, PLACES, PODS, ROUTES, SECRETS, Place
 from jupyter_kuberay.backends.kuberay.reflector import listed
 from jupyter_kuberay.backends.kuberay.refusals import Asked
@@ -24,7 +31,7 @@ from jupyter_kuberay.backends.patches import apply_patch
 from jupyter_kuberay.backends.valid import check_name
 from jupyter_kuberay.errors import Forbidden, InvalidSpec, NotFound, Unreachable
 from jupyter_kuberay.loop import Turn
-from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation
+from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation, originated_from
 
 _REACH_S = 5.0
 _AGAIN_S = 0.2
@@ -72,7 +79,7 @@ class KubeRayBackend(Backend):
                 place = ROUTES[route["apiVersion"], route["kind"]]
                 await self._post(place, {**route, "metadata": {**route["metadata"], "ownerReferences": [_reference(made)]}})
         except BaseException:
-            await asyncio.shield(self._request("DELETE", PLACES[kind], kind, name, body={"propagationPolicy": "Foreground"}))
+            await asyncio.shield(self._delete(kind, name, "Foreground"))
             raise
         self._watches.saw(kind, made)
         return observed(kind, made)
@@ -140,7 +147,7 @@ class KubeRayBackend(Backend):
         return observed(kind, thing, pods, [event for event in events if subject(event) in subjects])
 
     async def list(self, kind: Kind, selector: Mapping[str, str] | None = None) -> list[Observation]:
-        labels = ",".join(f"{key}={value}" for key, value in (selector or {}).items())
+        labels = _selector(selector or {})
         things, pods, events = await asyncio.gather(
             listed(self.api, PLACES[kind], labels),
             _nothing() if kind is Kind.REVISION else listed(self.api, PODS, CLUSTER),
@@ -162,10 +169,24 @@ class KubeRayBackend(Backend):
 
     async def delete(self, kind: Kind, name: str) -> None:
         check_name(kind, name)
-        # Foreground: it is there until what it owns has gone, so that its end is the end of all of it.
-        leaving = await self._request("DELETE", PLACES[kind], kind, name, body={"propagationPolicy": "Foreground"})
+        await self._delete(kind, name, "Background" if await self._is_cleaned_up_after(kind, name) else "Foreground")
+
+    async def _delete(self, kind: Kind, name: str, policy: str) -> None:
+        leaving = await self._request("DELETE", PLACES[kind], kind, name, body={"propagationPolicy": policy})
         if (leaving.get("metadata") or {}).get("deletionTimestamp"):
             self._watches.saw(kind, leaving)
+
+    async def _is_cleaned_up_after(self, kind: Kind, name: str) -> bool:
+        """Whether it may not be deleted in the foreground, as all else is, so that its end is the end of all that it owns.
+
+        KubeRay then runs a job for a RayCluster, which stays until that has ended. In the foreground Kubernetes would delete the job
+        as soon as it is there, again and again; and KubeRay would make a RayService a new cluster when the first has gone.
+        """
+        if kind is Kind.REVISION:
+            return False
+        if kind is Kind.CLUSTER:
+            return is_cleaned_up_after(await self._request("GET", PLACES[kind], kind, name))
+        return any(map(is_cleaned_up_after, await listed(self.api, PLACES[Kind.CLUSTER], _selector(originated_from(kind, name)))))
 
     @asynccontextmanager
     async def reach(self, name: str, port: int) -> AsyncIterator[Endpoint]:
@@ -247,6 +268,10 @@ class KubeRayBackend(Backend):
     async def close(self) -> None:
         await self._watches.close()
         await self.api.close()
+
+
+def _selector(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
 def _reference(owner: Json) -> Json:

@@ -35,6 +35,11 @@ def clusters_of(kind: Kind, thing: Json) -> tuple[str, ...]:
     return ()
 
 
+def is_cleaned_up_after(cluster: Json) -> bool:
+    """Whether KubeRay runs a job of its own when this RayCluster is deleted: it takes what the head knew out of a Redis."""
+    return "ray.io/gcs-ft-redis-cleanup-finalizer" in (cluster["metadata"].get("finalizers") or ())
+
+
 def cluster_of(pod: Json) -> str:
     """The RayCluster that a pod belongs to; "" for other pods."""
     return str((pod["metadata"].get("labels") or {}).get(CLUSTER, ""))

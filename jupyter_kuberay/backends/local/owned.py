@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from jupyter_kuberay.backends.local.store import Kept, Store, event
+from jupyter_kuberay.observation import Kind, originated_from
 
 Json = dict[str, Any]
 
@@ -33,7 +34,7 @@ def make_cluster(store: Store, owner: Kept, local: Json) -> Kept:
 def cluster_resource(owner: Json, name: str) -> Json:
     """The RayCluster of a RayService or RayJob, as KubeRay makes it. Pure."""
     metadata, kind = owner["metadata"], owner["kind"]
-    origin = {"ray.io/originated-from-cr-name": metadata["name"], "ray.io/originated-from-crd": kind}
+    origin = originated_from(Kind(kind), metadata["name"])
     reference = {"apiVersion": owner["apiVersion"], "kind": kind, "name": metadata["name"], "uid": metadata["uid"], "controller": True}
     return {
         "apiVersion": owner["apiVersion"],
