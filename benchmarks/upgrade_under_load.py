@@ -8,8 +8,7 @@ in before takes at most 5 s. Upgrades are tried out first, as they are for every
     python benchmarks/upgrade_under_load.py FOLDER   # wherever the settings say, where nodes see FOLDER, too: make bench-upgrade-kubernetes
 
 Requests come at a rate of RATE a second, whatever became of those before, and are timed from when they were due: a pause of the service
-counts for all who waited. Run it alone: the load, Ray and the service share the machine. What changes the service has the priority of
-Ray's workers: elsewhere it would be another machine's work.
+counts for all who waited. Run it alone: the load, Ray and the service share the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
-import os
 import signal
 import sys
 import tempfile
@@ -206,7 +204,6 @@ def run(folder: Path, scratch: Path, on: ClusterSpec | None) -> int:
 
 
 def main() -> int:
-    os.nice(15)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that nothing of it is left
     if len(sys.argv) > 1:
         with tempfile.TemporaryDirectory() as scratch:

@@ -21,6 +21,8 @@ _LOADER_VOLUME = Volume(name="jupyter-kuberay-loader", mount_path=LOADER_PATH, c
 BEARER_VARIABLE = "JUPYTER_KUBERAY_BEARER"  # as serving/loader.py reads it
 # Serve calls this in each of its proxies; which of its applications a request is for does not matter.
 _GUARDED = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{LOADER_MODULE}:guards"}
+# A worker of Ray's takes on its own niceness (15) once it has imported Ray. Until then it would come before replicas and proxies.
+_ALIKE = {"RAY_worker_niceness": "0"}
 
 # What the level 'restricted' of Kubernetes' Pod Security Standards asks of a pod, and of each of its containers.
 _RESTRICTED_POD: Json = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
@@ -104,11 +106,13 @@ def _pod_with_loader(pod: P, env: dict[str, str | SecretKey]) -> P:
             "env['PYTHONPATH'] comes from a Secret, so published code cannot be added to it.", "Give its value, or leave it out."
         )
     joined = f"{path}:{LOADER_PATH}" if path else LOADER_PATH
-    return pod.changed(env=pod.env | env | {"PYTHONPATH": joined}, volumes=(*pod.volumes, _LOADER_VOLUME))
+    return pod.changed(env=_ALIKE | pod.env | env | {"PYTHONPATH": joined}, volumes=(*pod.volumes, _LOADER_VOLUME))
 
 
 def _pod_without_loader(pod: P) -> P:
-    env = {name: value for name, value in pod.env.items() if name not in (BEARER_VARIABLE, *_GUARDED)}
+    env = {
+        name: value for name, value in pod.env.items() if name not in (BEARER_VARIABLE, *_GUARDED) and (name, value) not in _ALIKE.items()
+    }
     path = env.get("PYTHONPATH")
     if isinstance(path, str):
         rest = path.removesuffix(LOADER_PATH).removesuffix(":")

@@ -35,6 +35,7 @@ from jupyter_kuberay.status import (
 )
 
 TRY_OUT_SECONDS = 300
+_LAST = "py_executable: nice -n 19 python\n"  # from its first moment: until what it runs can say so, it imports Ray beside those who answer
 _ASK_SERVE_S = 0.25
 _BACK = "The earlier revision is back in and answers."
 _TAKEN_OUT = "It is taken out again; the service's other applications answer as before."
@@ -206,6 +207,7 @@ async def _tried(backend: Backend, there: Observation, wanted: Revision, clock: 
         "entrypoint": wanted.try_out_beside(wanted.application if beside else ""),
         "submissionMode": "HTTPMode",
         "clusterSelector": {"ray.io/cluster": cluster},
+        "runtimeEnvYAML": _LAST,
         "activeDeadlineSeconds": TRY_OUT_SECONDS,
         "backoffLimit": 0,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,6 +22,7 @@ _RAY_TRAIN = {
 # Threads that have nothing to do sleep. Else they spin, and on a busy machine take the time of those that have.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 _RESTARTS = 3
+_DDP = {"gradient_as_bucket_view": True}  # gradients are averaged where they are, without a copy of each
 
 
 def fit(
@@ -113,7 +115,7 @@ def worker() -> Worker:
         rank=context.get_world_rank(),
         world=context.get_world_size(),
         beside=context.get_local_world_size(),
-        wrap=prepare_model,
+        wrap=partial(prepare_model, parallel_strategy_kwargs=_DDP),
         report=ray.train.report,
         say=_say,
     )

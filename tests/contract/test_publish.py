@@ -34,6 +34,8 @@ ORIGIN = "ray.io/originated-from-cr-name"
 SECONDS = 120  # a machine that others use, too
 
 APP = """
+    import os
+
     from ray import serve
     from words import greeting
 
@@ -55,6 +57,8 @@ APP = """
             return greeting
 
         async def __call__(self, request):
+            if "niceness" in request.query_params:
+                return [os.getpriority(os.PRIO_PROCESS, pid) for pid in (os.getpid(), os.getppid())]
             if "prepared" in request.query_params:
                 return {"model": self.config["model"], "prepared": getattr(self, "prepared", "")}
             return {"greeting": greeting, **self.config}
@@ -70,6 +74,8 @@ def code(tmp_path_factory):
     (folder / "words.py").write_text("greeting = 'Hello'\n")
     (folder / "broken.py").write_text("import words\nimport nonexistent_thing\nfrom tiny import app\n")
     (folder / "loud.py").write_text(textwrap.dedent(APP).replace("return {", "return {'loud': True, "))
+    polite = "assert os.getpriority(os.PRIO_PROCESS, os.getppid()) == 19; return greeting"
+    (folder / "polite.py").write_text(textwrap.dedent(APP).replace("return greeting", polite))
     (folder / "large.py").write_text("from tiny import app\nfrom bulk import bulk\n")
     (folder / "bulk").mkdir()
     # Digits of a hash, which no zip makes much smaller.
@@ -223,6 +229,14 @@ async def test_every_replica_loads_new_weights_before_it_has_to_take_them_over(s
     assert await found() == {("m50", "m50")}
     await rollback(backend, "tiny", to=new.revision.number)
     assert await found() == {("m52", "m50")}
+
+
+async def test_who_answers_comes_no_later_than_what_starts_and_a_try_out_begins_as_the_last(service, backend):
+    await service()
+    replica, raylet = await ask(f"{service.url.rstrip('/')}/?niceness")
+    assert replica == raylet
+    done = await service("polite.py:app", try_out=True)  # it fails where its process did not begin so
+    assert done.revision.number == (await revisions(backend, "tiny"))[-1].number
 
 
 async def test_new_code_replaces_replicas_and_settings_go_along(service):

@@ -121,6 +121,17 @@ def test_every_node_gets_the_token_by_reference_and_reading_gives_the_same_spec(
     assert manifest.read_service(manifest.service_bundle(service()).resource).bearer is None
 
 
+@pytest.mark.parametrize(("own", "there"), [({}, "0"), ({"RAY_worker_niceness": "5"}, "5")])
+def test_replicas_have_the_priority_of_what_starts_them_unless_somebody_says_otherwise(own, there):
+    wanted = service().changed(cluster=ClusterSpec(name="s", head=HeadSpec(env=own), worker_groups=(WorkerGroup(name="w", env=own),)))
+    resource = manifest.service_bundle(wanted).resource
+    below = resource["spec"]["rayClusterConfig"]
+    for group in (below["headGroupSpec"], *below["workerGroupSpecs"]):
+        env = {one["name"]: one["value"] for one in group["template"]["spec"]["containers"][0]["env"]}
+        assert env["RAY_worker_niceness"] == there
+    assert manifest.read_service(resource) == wanted
+
+
 def test_a_token_needs_the_loader_that_asks_for_it():
     with pytest.raises(InvalidSpec, match="needs the loader"):
         ServiceSpec(name="s", applications=(Application(import_path="tiny:app"),), cluster=ClusterSpec(name="s"), bearer=TOKEN)
