@@ -94,7 +94,7 @@ def written(folder: Path, rows: int) -> Path:
                 base = some[own % 2000]
                 one = base if own != number else one
                 other = some[(own * 7 + 1) % 2000]
-                document = f"Case {own}. {one['document']} {other['document'][:200]}"
+                document = f"Case {own}. {one['document']} {other['document'][:260]}"
                 file.write(json.dumps({"document": document, "summary": one["summary"]}) + "\n")
     return folder
 
