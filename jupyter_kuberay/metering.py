@@ -51,8 +51,10 @@ async def metrics(backend: Backend, name: str, prefixes: tuple[str, ...] = PREFI
     if not cluster:
         raise Unreachable(f"Service {name!r} has no cluster now.", "Wait until it answers; its status tells why it does not.")
     async with backend.reach(cluster, DASHBOARD_PORT) as head:
-        serve = await Dashboard(head.host, head.port, head.token).applications()
-    told = await asyncio.gather(*(_of_node(backend, cluster, ip) for ip in sorted(nodes(serve))))
+        dashboard = Dashboard(head.host, head.port, head.token)
+        serve, found = await asyncio.gather(dashboard.applications(), dashboard.nodes())
+    ports = exporting(found)
+    told = await asyncio.gather(*(_of_node(backend, cluster, ip, ports.get(node, METRICS_PORT)) for node, ip in nodes(serve).items()))
     return added([sample for text in told for sample in parsed(text, prefixes)])
 
 
@@ -62,16 +64,22 @@ def proxies(serve: Json) -> dict[str, str]:
     return {node: "" if node == head else str(details.get("node_ip") or "?") for node, details in (serve.get("proxies") or {}).items()}
 
 
-def nodes(serve: Json) -> set[str]:
-    """The addresses of all nodes that have a part in serving, "" for the head's: proxies, and replicas. Pure."""
+def nodes(serve: Json) -> dict[str, str]:
+    """The nodes that have a part in serving, by proxies or replicas: their addresses by their ids, "" for the head's. Pure."""
     head = (serve.get("controller_info") or {}).get("node_id")
-    found = {*proxies(serve).values(), ""}
+    found = {str(head or ""): "", **proxies(serve)}
     for application in (serve.get("applications") or {}).values():
         for deployment in (application.get("deployments") or {}).values():
             for replica in deployment.get("replicas") or ():
                 if replica.get("node_id") != head and replica.get("node_ip"):
-                    found.add(str(replica["node_ip"]))
+                    found[str(replica["node_id"])] = str(replica["node_ip"])
     return found
+
+
+def exporting(found: Json) -> dict[str, int]:
+    """The ports at which nodes export, by their ids, from what Ray's dashboard tells of its nodes. Pure."""
+    told = [each.get("raylet") or {} for each in (found.get("data") or {}).get("summary") or ()]
+    return {str(raylet.get("nodeId")): int(raylet["metricsExportPort"]) for raylet in told if raylet.get("metricsExportPort")}
 
 
 def parsed(text: str, prefixes: tuple[str, ...]) -> list[Sample]:
@@ -93,10 +101,10 @@ def added(samples: Iterable[Sample]) -> list[Sample]:
     return [Sample(name, value, dict(labels)) for (name, labels), value in sorted(total.items())]
 
 
-async def _of_node(backend: Backend, cluster: str, ip: str) -> str:
-    """What a node exports; nothing where it cannot be asked: on one machine the head answers for all of them."""
+async def _of_node(backend: Backend, cluster: str, ip: str, port: int) -> str:
+    """What a node exports, a worker at ``port``; nothing where a worker cannot be asked."""
     try:
-        async with backend.reach_worker(cluster, ip, METRICS_PORT) if ip else backend.reach(cluster, METRICS_PORT) as at:
+        async with backend.reach_worker(cluster, ip, port) if ip else backend.reach(cluster, METRICS_PORT) as at:
             return await asyncio.to_thread(exported, at)
     except (KubeRayError, OSError, http.client.HTTPException, zlib.error):
         if ip:

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from jupyter_kuberay.errors import KubeRayError, Unreachable
+from jupyter_kuberay.errors import KubeRayError
 from jupyter_kuberay.observation import Bundle, Change, Endpoint, Json, Kind, Observation, Usage
 
 CLIENT_PORT = 10001
@@ -140,12 +140,12 @@ class Backend(ABC):
             The cluster has no such port open now.
         """
 
+    @abstractmethod
     def reach_worker(self, name: str, ip: str, port: int) -> AbstractAsyncContextManager[Endpoint]:
         """Where ``port`` of the worker of RayCluster ``name`` that has the address ``ip`` answers from this process.
 
-        Where all nodes are on one machine the head answers for them: `Unreachable`.
+        ``port`` is the one that it listens at. `Unreachable` where no such worker runs.
         """
-        raise Unreachable(f"RayCluster {name!r} has no port {port} of its own at {ip}.", "Ask its head.")
 
     @abstractmethod
     def logs(self, name: str, node: str = "", *, kind: Kind = Kind.CLUSTER, follow: bool = False, tail: int = 200) -> AsyncIterator[str]:

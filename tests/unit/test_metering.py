@@ -2,7 +2,7 @@
 
 import pytest
 
-from jupyter_kuberay.metering import Sample, added, nodes, parsed
+from jupyter_kuberay.metering import Sample, added, exporting, nodes, parsed
 
 TEXT = """
 # HELP ray_serve_deployment_request_counter_total The number of queries.
@@ -44,5 +44,11 @@ def test_every_node_with_a_replica_is_asked():
         "proxies": {"head": {"node_ip": "10.0.0.1"}, "near": {"node_ip": "10.0.0.2"}},
         "applications": {"s": {"deployments": {"d": {"replicas": [replica, {"node_id": "head", "node_ip": "10.0.0.1"}]}}}},
     }
-    assert nodes(serve) == {"", "10.0.0.2", "10.0.0.3"}
-    assert nodes({}) == {""}
+    assert nodes(serve) == {"head": "", "near": "10.0.0.2", "far": "10.0.0.3"}
+    assert set(nodes({}).values()) == {""}
+
+
+def test_where_a_node_exports_is_what_ray_says():
+    found = {"data": {"summary": [{"raylet": {"nodeId": "far", "metricsExportPort": 8081}}, {"raylet": {"nodeId": "odd"}}, {}]}}
+    assert exporting(found) == {"far": 8081}
+    assert exporting({}) == {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from jupyter_kuberay.backends.base import CLIENT_PORT, DASHBOARD_PORT, GCS_PORT, METRICS_PORT, SERVE_PORT, Backend
 from jupyter_kuberay.backends.local import logs, supervision, watching
+from jupyter_kuberay.backends.local.nodes import LOOPBACK
 from jupyter_kuberay.backends.local.observe import matches, observed
 from jupyter_kuberay.backends.local.ports import answers
 from jupyter_kuberay.backends.local.store import Kept, Store, event
@@ -123,6 +124,12 @@ class LocalBackend(Backend):
                 raise Unreachable(f"Port {port} of RayCluster {name!r} does not answer.", "See its status; it may still be starting.")
             await asyncio.sleep(0.05)
         yield Endpoint(host="127.0.0.1", port=found, token=await asyncio.to_thread(self.store.token, Kind.CLUSTER, name))
+
+    @asynccontextmanager
+    async def reach_worker(self, name: str, ip: str, port: int) -> AsyncIterator[Endpoint]:
+        if ip != LOOPBACK or not await asyncio.to_thread(answers, port):
+            raise Unreachable(f"No worker of RayCluster {name!r} answers at {ip}:{port}.", "See its status; it may have ended.")
+        yield Endpoint(host="127.0.0.1", port=port)
 
     def logs(self, name: str, node: str = "", *, kind: Kind = Kind.CLUSTER, follow: bool = False, tail: int = 200) -> AsyncIterator[str]:
         return logs.lines(self.store, kind, name, node, follow=follow, tail=tail)
