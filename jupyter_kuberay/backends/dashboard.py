@@ -127,7 +127,8 @@ class Dashboard:
 
 
 # What the dashboard says with status 500 while a node's agent is still on its way: on a busy machine, well after the head is ready.
-_NOT_YET = ("No available agent to submit job", "Cannot connect to host")
+# A job that was submitted all the same is known by its id when it is submitted again.
+_NOT_YET = ("No available agent to submit job", "Cannot connect to host", "ServerDisconnectedError")
 
 
 def _checked(status: int, text: str, asked: str) -> str:

@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 from jupyter_kuberay.backends.local.store import Kept, Store, event
-from jupyter_kuberay.observation import Kind, originated_from
 
 Json = dict[str, Any]
 
@@ -34,7 +33,8 @@ def make_cluster(store: Store, owner: Kept, local: Json) -> Kept:
 def cluster_resource(owner: Json, name: str) -> Json:
     """The RayCluster of a RayService or RayJob, as KubeRay makes it. Pure."""
     metadata, kind = owner["metadata"], owner["kind"]
-    origin = originated_from(Kind(kind), metadata["name"])
+    # As observation.originated_from has it, which would bring pydantic into the supervisor's process.
+    origin = {"ray.io/originated-from-cr-name": metadata["name"], "ray.io/originated-from-crd": kind}
     reference = {"apiVersion": owner["apiVersion"], "kind": kind, "name": metadata["name"], "uid": metadata["uid"], "controller": True}
     return {
         "apiVersion": owner["apiVersion"],
