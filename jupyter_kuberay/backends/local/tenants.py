@@ -173,4 +173,5 @@ class JobTenant(_Tenant):
             return
         with suppress(KubeRayError, OSError):
             text = await dashboard.job_logs(str(told["jobId"]))
-            write_bytes(self.store.folder(self.kind, self.name) / "logs" / "job.log", text.encode())
+            if text:  # else whoever reads goes on looking into Ray's own file, for as long as its head runs
+                write_bytes(self.store.folder(self.kind, self.name) / "logs" / "job.log", text.encode())
