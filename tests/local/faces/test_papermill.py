@@ -75,7 +75,8 @@ def test_killed_in_the_middle_of_a_cell_it_leaves_no_cluster(kuberay: CommandLin
         process.kill()
     # Its deadline is not moved any more, and its supervisor takes it down: nobody has to come by.
     deadline = time.monotonic() + 150
-    while marked(uid):
+    while uid in uids(kuberay):  # forgotten only when its last process has ended
         assert time.monotonic() < deadline, "the cluster goes on"
         time.sleep(1)
+    assert not marked(uid)
     assert uids(kuberay) == before

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import socket
 import urllib.error
 import urllib.request
@@ -103,25 +105,26 @@ def first_letter(row: dict[str, Any]) -> str:
     return str(row["document"][0])
 
 
-def test_what_a_worker_that_is_killed_had_is_summarized_again(trained: Path, tmp_path: Path):
+def test_what_a_worker_that_is_killed_had_is_summarized_again(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     killed = tmp_path / "killed"
 
-    def kills_who_summarizes(document: str, summary: str, told: str) -> float:
-        """The first report that is measured costs the worker that is at the next ones its life."""
-        import psutil
+    class KilledOnce:  # of a function: it travels to the workers by its value, and finds the class there as it is
+        """Summarizes as usual; the first worker that has something to summarize is killed with it."""
 
-        if not killed.exists():
-            for process in psutil.process_iter():
-                with contextlib.suppress(psutil.Error):
-                    if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::") and "_Summarize" in " ".join(process.cmdline()):
-                        process.kill()
-                        killed.write_text(str(process.pid))
-        return 1.0
+        def __init__(self, *given: Any) -> None:
+            self.usual = evaluation._Summarize(*given)
 
-    evaluated = evaluation.evaluate(str(trained), limit=24, batch_size=1, metrics={"alive": kills_who_summarizes})
+        def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
+            with contextlib.suppress(FileExistsError):
+                killed.touch(exist_ok=False)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self.usual(batch)
+
+    monkeypatch.setattr(evaluation, "_Summarize", KilledOnce)
+    evaluated = evaluation.evaluate(str(trained), limit=24, batch_size=1)
     assert killed.exists(), "nobody was killed"
     assert evaluated["reports"] == len(set(pd.read_parquet(trained / "evaluation/summaries.parquet")["document"])) == 24
-    assert evaluated["scores"]["model"]["alive"] == 1
+    assert len(evaluated["rouge_l"]) == 24
 
 
 def test_a_metric_that_fails_on_the_cluster_is_told_in_a_sentence(trained: Path):
