@@ -1,7 +1,7 @@
 # What a newcomer needs: make demo, make test, make lab. Everything else is for whoever works on it.
 .DEFAULT_GOAL := help
 .PHONY: help environment setup panel demo lab test test-fast test-slow test-panel test-ui pictures search docs lint types layers checks format coverage bench build clean \
-  testbed testbed-down test-kubernetes test-kubernetes-all demo-kubernetes bench-kubernetes bench-upgrade-kubernetes
+  testbed testbed-down test-kubernetes test-kubernetes-all demo-kubernetes pipeline-kubernetes bench-kubernetes bench-upgrade-kubernetes
 
 # Where this is set, every process of Ray would compile torch and pandas anew, which takes longer than what it does.
 unexport PYTHONDONTWRITEBYTECODE
@@ -56,6 +56,11 @@ test-kubernetes-all: setup  ## the same, with the faults that take minutes
 
 demo-kubernetes: environment  ## the demo against Kubernetes, on the testbed, with an image that has torch (6 GB, made once)
 	@$(BIN)/python -m tests.testbed run --image heavy $(TESTBED) -- $(BIN)/python -m tests.kubernetes.shared jupyter-kuberay demo --run-dir {folder}/run $(DEMO)
+
+pipeline-kubernetes: environment  ## the lifecycle's notebooks in the cluster, where 07_serving publishes; then the service is looked at and ended
+	@$(BIN)/python -m tests.testbed run --image heavy $(TESTBED) -- $(BIN)/python -m tests.kubernetes.shared sh -ec ' \
+	  jupyter-kuberay pipeline {folder}/notebooks --in-cluster -p run_dir {folder}/run -p registry sqlite:///{folder}/run/registry.db $(PIPELINE); \
+	  jupyter-kuberay services summarizer; jupyter-kuberay revisions summarizer; jupyter-kuberay unpublish --yes summarizer'
 
 bench-upgrade-kubernetes: environment  ## upgrades and ways back of a service under load, on the testbed, with that image
 	@$(BIN)/python -m tests.testbed run --image heavy $(TESTBED) -- $(BIN)/python -m tests.kubernetes.shared \

@@ -74,8 +74,24 @@ def __getattr__(name: str) -> Any:
     # `attach` and `publish` are also modules: a module that was imported stands
     # here under its own name, so only other names are looked up.
     if name in _WHERE:
-        return getattr(import_module(f"jupyter_kuberay.{_WHERE[name]}"), name)
+        module = f"jupyter_kuberay.{_WHERE[name]}"
+        try:
+            return getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            # A job in a cluster carries a part of this package.
+            if error.name != module:
+                raise
+            raise _part_alone(name) from None
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _part_alone(name: str) -> Exception:
+    from jupyter_kuberay.errors import Failed
+
+    return Failed(
+        f"`{name}` needs all of jupyter-kuberay, and the image of this cluster does not have version {__version__} of it.",
+        "Install that version in the image, or run this notebook without --in-cluster.",
+    )
 
 
 def __dir__() -> list[str]:

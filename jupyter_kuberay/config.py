@@ -101,6 +101,20 @@ def load(**overrides: Any) -> KubeRay:
         ) from error
 
 
+def elsewhere(settings: KubeRay, user: str) -> dict[str, Any]:
+    """What of the settings holds for programs in a cluster, too, as a configuration file has it.
+
+    Not the kubeconfig's context: a pod has an account and a namespace of its own.
+    """
+    from pydantic_core import to_jsonable_python  # of a file in Python, profiles may hold specs
+
+    kept: dict[str, Any] = {"backend": settings.backend, "user": user}
+    kept |= {name: value for name in ("profiles", "default_profile", "limits") if (value := getattr(settings, name))}
+    if settings.backend == "local":
+        kept["data_dir"] = str(local_data_dir(settings).resolve())
+    return dict(to_jsonable_python(kept))
+
+
 def local_data_dir(settings: KubeRay) -> Path:
     """The folder of the local substrate's state."""
     from jupyter_core.paths import jupyter_data_dir

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_kuberay.batch.places import Place
 from jupyter_kuberay.batch.records import RunRecord, RunState, records_below
 from jupyter_kuberay.batch.running import Run, RunRequest
-from jupyter_kuberay.batch.sent import REQUEST, SAID, Sent
+from jupyter_kuberay.batch.sent import REQUEST, SAID, SETTINGS, Sent
+from jupyter_kuberay.batch.whole import give_way
 from jupyter_kuberay.cluster import INSIDE_VARIABLE, connect
 from jupyter_kuberay.errors import Failed, KubeRayError
 from jupyter_kuberay.loop import run_sync
@@ -31,6 +32,7 @@ _CLUSTER = "RAY_CLUSTER_NAME"  # KubeRay gives it to pods
 
 def main() -> int:
     """Run what was sent; the exit code is the job's."""
+    give_way()
     sent = Sent.read(Path(REQUEST).read_text())
     os.environ[INSIDE_VARIABLE] = sent.cluster or os.environ.get(_CLUSTER) or sent.job
     try:
@@ -97,7 +99,10 @@ def request_of(sent: Sent) -> RunRequest:
 
 async def _here(request: RunRequest, told: Callable[[RunRecord], None]) -> RunRecord:
     """Run it in a kernel beside this process. Whoever stops the job ends it at once, and everything is written."""
-    run = Run(request, told)
+    # Whoever publishes from here finds the profiles of where it was sent from.
+    folders = [str(Path.cwd() / SETTINGS), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    environment = {"JUPYTER_CONFIG_PATH": os.pathsep.join(folders), **request.environment}
+    run = Run(replace(request, environment=environment), told)
     await asyncio.to_thread(run.prepare)
     loop = asyncio.get_running_loop()
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 REQUEST = "request.json"
+SETTINGS = "jupyter-config"  # the folder with what is set where it was sent from
 SAID = "jupyter-kuberay "  # begins the lines of a job's log that tell how far it is
 _NEEDED = ("papermill", "ipykernel", "nbformat")
 

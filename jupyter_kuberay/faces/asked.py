@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ from jupyter_kuberay.batch import Place, Run, RunRequest, RunState
 from jupyter_kuberay.batch.many import Runs
 from jupyter_kuberay.batch.sent import Sent
 from jupyter_kuberay.errors import Failed
-from jupyter_kuberay.faces import batches, sending
+from jupyter_kuberay.faces import batches, carrying, sending
 from jupyter_kuberay.faces.answers import NotebookRun
 from jupyter_kuberay.faces.commands import wanted
 from jupyter_kuberay.faces.face import Face, Interrupted
@@ -57,7 +57,7 @@ class Asked:
         face, where = self._face, self._where
         request = replace(self._request(), output=output)
         if where.in_cluster:
-            sending.check_output(face, output)
+            carrying.check_output(output, self._seen())
         with prepared(Run(request)) as run:
             if where.in_cluster:
                 return self._send_run(run)
@@ -69,7 +69,7 @@ class Asked:
     def _send_run(self, run: Run) -> Any:
         face = self._face
         job, (cluster, facts) = sending.job_name(self._source), self._target()
-        notebook, files = sending.carried_notebook(self._source)
+        notebook, files = carrying.carried_notebook(self._source)
         record = run.record
         sent = replace(self._sent("run", notebook, job, facts), output=record.output, parameters=record.parameters, id=record.id)
         record = run.hand_over(job, facts.get("cluster", ""))
@@ -94,13 +94,13 @@ class Asked:
         """One run a point."""
         face, where = self._face, self._where
         if where.in_cluster:
-            sending.check_output(face, folder)
+            carrying.check_output(folder, self._seen())
         sweeping = batches.plan(self._request(), folder, axes, resume=resume)
         if not sweeping.left:
             return batches.sweep_on(face, sweeping, at_once, Runs())
         if where.in_cluster:
             job, (cluster, facts) = sending.job_name(self._source), self._target()
-            notebook, files = sending.carried_notebook(self._source)
+            notebook, files = carrying.carried_notebook(self._source)
             points = [asdict(point) for point in sweeping.points]
             sent = replace(self._sent("sweep", notebook, job, facts), points=points, group=folder.name, resume=resume)
             sent = replace(sent, output=folder.url, at_once=at_once)
@@ -120,11 +120,12 @@ class Asked:
         opened = open_pipeline(self._source.url, self._parameters, output)
         file = self._source.child("pipeline.yaml") if self._source.path is not None and self._source.path.is_dir() else self._source
         if where.in_cluster:
-            sending.check_output(face, Place.of(opened.output))
+            seen = self._seen()
+            carrying.check_output(Place.of(opened.output), seen)
             job, (cluster, facts) = sending.job_name(Place(opened.pipeline.name)), self._target()
-            name, files = sending.carried_pipeline(opened, file)
+            name, files, changed = carrying.carried_pipeline(opened, file, seen)
             sent = replace(self._sent("pipeline", name, job, facts), called=file.url, output=opened.output, force=force or False)
-            sent = replace(sent, at_once=at_once)
+            sent = replace(sent, at_once=at_once, parameters={**sent.parameters, **changed})
             return sending.follow_pipeline(face, job, opened) if self._sent_off(sent, files, cluster) else None
         runs, one = Runs(), self._request()
         if where.cluster:
@@ -177,6 +178,14 @@ class Asked:
             return where.cluster, {"cluster": where.cluster, **cluster_facts(face, where.cluster)}
         spec = face.client.spec(where.wanted(face, sending.job_name(self._source)))
         return spec, {"spec": spec.model_dump(mode="json", exclude_defaults=True), "image": spec.image}
+
+    def _seen(self) -> Sequence[str]:
+        """Folders that the cluster has at the same path as this machine."""
+        from jupyter_kuberay.shipment import shared_folders
+
+        if self._face.client.backend.name == "local":
+            return carrying.EVERYTHING
+        return shared_folders(ClusterSpec.model_validate(self._target()[1]["spec"]))
 
     @contextmanager
     def _cluster(self) -> Iterator[dict[str, Any]]:

@@ -6,12 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_kuberay.batch import Place, RunRecord, RunState, read_record
-from jupyter_kuberay.batch.notebook import slim
-from jupyter_kuberay.errors import Failed, InvalidSpec, KubeRayError, NotFound
+from jupyter_kuberay.errors import Failed, KubeRayError, NotFound
 from jupyter_kuberay.faces.batches import Sweeping, one_failed, report_at
 from jupyter_kuberay.faces.face import Face, Interrupted
 from jupyter_kuberay.faces.runs import short_name
@@ -28,42 +26,13 @@ if TYPE_CHECKING:
 def send(face: Face, sent: Sent, notebooks: Mapping[str, bytes], cluster: str | ClusterSpec, environment: Mapping[str, str]) -> None:
     """Send it off; from now on it goes on without whoever sent it."""
     from jupyter_kuberay.batch.incluster import job
+    from jupyter_kuberay.batch.sent import SETTINGS
+    from jupyter_kuberay.config import FILE, elsewhere
     from jupyter_kuberay.faces import jobs
 
-    run_sync(jobs.send(face.client, job(sent, notebooks, cluster, environment=environment)))
-
-
-def check_output(face: Face, output: Place) -> None:
-    """A cluster elsewhere does not write to this machine's disk."""
-    if output.path is not None and face.client.backend.name != "local":
-        raise InvalidSpec(
-            f"{output.url!r} is a path of this machine, where the cluster does not write.", "Name a URL that both reach: --out s3://…"
-        )
-
-
-def carried_notebook(place: Place) -> tuple[str, dict[str, bytes]]:
-    """What the job's folder calls a notebook, and the files that go along: it, and modules beside it. A URL is read by the job."""
-    from jupyter_kuberay.batch.incluster import modules_beside
-
-    if place.path is None:
-        return place.url, {}
-    return place.name, {place.name: slim(place.read()), **modules_beside([place.path.parent])}
-
-
-def carried_pipeline(opened: Opened, file: Place) -> tuple[str, dict[str, bytes]]:
-    """The same of a pipeline's file and the notebooks that it names; all of them have to lie in its folder or below."""
-    from jupyter_kuberay.batch.incluster import modules_beside
-
-    folder = Path(opened.folder)
-    files = {file.name: file.read(), **modules_beside([folder])}
-    for step, notebook in opened.notebooks.items():
-        place = Place.of(notebook)
-        if place.path is None:
-            continue
-        if not place.path.is_relative_to(folder):
-            raise InvalidSpec(f"Step {step} runs {notebook}, which lies outside {folder}.", "Move it there, or give its URL.")
-        files[place.path.relative_to(folder).as_posix()] = slim(place.read())
-    return file.name, files
+    configured = json.dumps({"KubeRay": elsewhere(face.client.settings, face.client.user)}).encode()
+    files = {**notebooks, f"{SETTINGS}/{FILE}.json": configured}
+    run_sync(jobs.send(face.client, job(sent, files, cluster, environment=environment)))
 
 
 def follow_run(face: Face, record: RunRecord) -> RunRecord:

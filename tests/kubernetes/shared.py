@@ -3,7 +3,8 @@
     python -m tests.kubernetes.shared jupyter-kuberay demo --run-dir {folder}/run
 
 The folder is a claim in every pod and a folder here, as a notebook server on a hub shares a claim with its clusters; its path
-stands for ``{folder}`` in the command. On a cluster of your own the same is a profile with such a claim, and
+stands for ``{folder}`` in the command. In it lie the lifecycle's notebooks, and this package for the pods' Python. On a cluster of
+your own the same is a profile with such a claim, and
 `jupyter kuberay demo --run-dir` below its mount path.
 """
 
@@ -11,21 +12,25 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jupyter_kuberay
 from jupyter_kuberay.backends.kuberay import rights
 from tests.testbed import images
 
 from .people import Person, grant, namespace_named, of_the_testbed
 
 CLAIM, SIZE, PROFILE = "runs", "5Gi", "shared"
+PACKAGES = "packages"
 
 
 def main() -> int:
@@ -35,6 +40,8 @@ def main() -> int:
     # Pods run as another user; what they write lies here for whoever looks at it afterwards.
     folder = Path(tempfile.mkdtemp(prefix="jupyter-kuberay-shared-", dir="/var/tmp"))
     folder.chmod(0o777)
+    _install(folder / PACKAGES)
+    shutil.copytree(images.REPOSITORY / "notebooks", folder / "notebooks")
     admin, alice = of_the_testbed("admin"), of_the_testbed("alice")
     with _made(admin, alice, folder) as namespace, tempfile.TemporaryDirectory() as config:
         Path(config, "jupyter_kuberay_config.json").write_text(json.dumps({"KubeRay": _config(namespace, folder)}))
@@ -57,6 +64,9 @@ def _made(admin: Person, alice: Person, folder: Path) -> Iterator[str]:
     admin.create(namespace_named(namespace))
     try:
         admin.create(*grant(namespace, alice, rights.rules()), *_storage(namespace, folder))
+        # Notebooks that run in the cluster publish as its pods' service account.
+        pods = replace(alice, subject={"kind": "ServiceAccount", "name": "default", "namespace": namespace})
+        admin.create(*grant(namespace, pods, rights.rules(), "pods"))
         yield namespace
     finally:
         admin.kubectl("delete", "namespace", namespace, "--timeout=180s")
@@ -78,13 +88,23 @@ def _storage(namespace: str, folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+def _install(folder: Path) -> None:
+    """Put this package, whole, where pods look for packages: a wheel in the image is the same."""
+    package = Path(jupyter_kuberay.__file__).parent
+    shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__", "labextension"))
+    told = folder / f"{package.name}-{jupyter_kuberay.__version__}.dist-info" / "METADATA"
+    told.parent.mkdir()
+    told.write_text(f"Metadata-Version: 2.1\nName: jupyter-kuberay\nVersion: {jupyter_kuberay.__version__}\n")
+
+
 def _config(namespace: str, folder: Path) -> dict[str, Any]:
     """What an administrator would set: the image with torch, and the claim in every node."""
     volumes = [{"name": CLAIM, "mount_path": str(folder), "claim": CLAIM}]
+    common = {"volumes": volumes, "env": {"PYTHONPATH": str(folder / PACKAGES)}}
     # Two of these have room on a machine with 24 GiB. The head needs its memory for what asks for no CPU, such as `Cluster.run` itself:
     # with 3 GiB some of two notebooks' was killed, and with 4 GiB on each node tuning and training were.
-    head = {"cpu": "1", "memory": "5Gi", "volumes": volumes, "ray_start_params": {"num-cpus": "0"}}
-    worker = {"name": "workers", "replicas": 1, "cpu": "4", "memory": "6Gi", "volumes": volumes}
+    head = {"cpu": "1", "memory": "5Gi", **common, "ray_start_params": {"num-cpus": "0"}}
+    worker = {"name": "workers", "replicas": 1, "cpu": "4", "memory": "6Gi", **common}
     cluster = {"image": images.name("heavy"), "head": head, "worker_groups": [worker]}
     return {
         "backend": "kuberay",

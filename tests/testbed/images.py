@@ -27,6 +27,7 @@ FLAVOURS = ("light", "heavy")
 ON_CLUSTERS = ("ray", "jinja2", "fsspec", "ipykernel", "nbconvert", "papermill")
 STORES = "s3fs"
 IN_IMAGES = REPOSITORY / "deploy/image/requirements.txt"
+AS_THEY_STAND = REPOSITORY / "deploy/image/publishing.txt"
 RECIPE = b"1"
 
 PYTHON, RAY = "/opt/python", "/opt/ray"
@@ -58,7 +59,7 @@ def ray_version() -> str:
 
 def load(flavour: str) -> None:
     """Have containerd hold the image, made from the package index if it is not there."""
-    packages = _pinned(flavour)
+    packages = _pinned(flavour) + _as_they_stand(flavour)
     key = digest(RECIPE, packages.encode(), sys.version.encode(), sys.base_prefix.encode(), base().name.encode())
     kept = f"localhost/jupyter-kuberay-testbed/{flavour}:{key}"
     known = containers.images()
@@ -85,6 +86,14 @@ def load_pause() -> None:
     if kept not in containers.images():
         containers.import_image(kept, [Layer(folder, keep_owners=True)], {"Entrypoint": ["/bin/sleep", "infinity"]})
     containers.name_image(kept, PAUSE)
+
+
+def _as_they_stand(flavour: str) -> str:
+    """Packages of the image whose own requirements do not count, with their versions."""
+    if flavour != "heavy":
+        return ""
+    wanted = {_package(line) for line in AS_THEY_STAND.read_text().splitlines() if not line.startswith("#")}
+    return "".join(line for line in _constraints().splitlines(keepends=True) if _package(line) in wanted)
 
 
 def requirements(flavour: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import psutil
 import pytest
 
 from jupyter_kuberay.backends.local.processes import marked
+from jupyter_kuberay.batch import read_record
 
 from .conftest import NAME, CommandLine, Said, Write, printed
 
@@ -81,3 +83,60 @@ def test_a_head_that_is_killed_in_the_middle_of_a_cell_ends_the_run_with_a_sente
     assert "Traceback" not in err
     assert printed(out)[0] == "kept\n"
     kuberay("down", "doomed", "--yes")
+
+
+APP = """
+from ray import serve
+from starlette.requests import Request
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0})
+class Greeting:
+    def reconfigure(self, config):
+        self.words = config["model"]
+
+    async def __call__(self, request: Request):
+        return f"{self.words}, {request.query_params['name']}!"
+
+
+app = Greeting.bind()
+"""
+PUBLISH = """
+import os, time, urllib.request
+import jupyter_kuberay as jk
+published = jk.publish(service, app="greeting.py:app", model=model, profile="of-the-sender")
+with jk.Service(service).reach() as url, urllib.request.urlopen(f"{url}?name=Ada", timeout=30) as answer:
+    said = answer.read().decode()
+jk.record("said", said)
+jk.record("revisions", [(each.number, each.who) for each in jk.Service(service).revisions()])
+"""
+
+
+def test_a_pipeline_in_the_cluster_publishes_as_whoever_sent_it_and_what_it_published_outlives_it(
+    alice: Said, kuberay: CommandLine, write: Write, tmp_path: Path
+) -> None:
+    service = "from-within"
+    profiles = [{"name": "of-the-sender", "cluster": {"head": {"cpu": "1", "env": {"SENT": "along"}}}}]
+    config = kuberay.home / "config" / "jupyter_kuberay_config.json"
+    config.write_text(json.dumps({"KubeRay": {"profiles": profiles, "user": "carol"}}))
+    (tmp_path / "greeting.py").write_text(APP)
+    write("publishes", PUBLISH, parameters="service = ''\nmodel = ''")
+    (tmp_path / "pipeline.yaml").write_text(
+        f"name: twice\nparameters: {{again: Hi}}\noutput: out\nsteps:\n"
+        f"  one: {{notebook: publishes.ipynb, parameters: {{service: {service}, model: Hello}}}}\n"
+        f"  two: {{notebook: publishes.ipynb, parameters: {{service: {service}, model: '${{again}}'}}, after: [one]}}\n"
+    )
+    try:
+        said = kuberay("pipeline", str(tmp_path), "--cluster", NAME, "--in-cluster")
+        assert said.code == 0, said.err + said.out
+        one, two = (read_record(str(tmp_path / "out" / f"{step}.ipynb")) for step in ("one", "two"))
+        assert one is not None and one.values == {"said": "Hello, Ada!", "revisions": [[1, "carol"]]}
+        assert two is not None and two.values == {"said": "Hi, Ada!", "revisions": [[1, "carol"], [2, "carol"]]}
+        (seen,) = kuberay("services", "-o", "json").json
+        assert seen["name"] == service and seen["phase"] == "Ready", seen
+        (kept,) = [each for each in kuberay.backend.store.all("RayService") if each.name == service]
+        (container,) = kept.resource["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
+        assert {"name": "SENT", "value": "along"} in container["env"]
+    finally:
+        config.unlink()
+        assert kuberay("unpublish", "--yes", service).code == 0
