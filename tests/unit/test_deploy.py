@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from jupyter_kuberay.backends.kuberay import rights
 
@@ -61,6 +65,26 @@ def test_the_image_brings_what_the_lifecycle_needs_and_what_runs_notebooks_and_r
     assert brought == wanted | {"ipykernel", "nbconvert", "papermill", "s3fs"}
     # What s3fs stands on and what the Kubernetes client does exclude each other, so it is in no kernel's constraints.
     assert brought - {"s3fs"} <= packages((ROOT / "constraints.txt").read_text().splitlines())
+
+
+def _needed(package: str) -> set[str]:
+    """What a package that is installed here declares to need, by the names of the index, but for its extras'."""
+    found = (Requirement(each) for each in requires(package) or [])
+    return {canonicalize_name(each.name) for each in found if each.marker is None or each.marker.evaluate({"extra": ""})}
+
+
+def test_what_is_installed_as_it_stands_is_all_that_the_kubernetes_client_needs():
+    stands = packages((ROOT / "deploy/image/publishing.txt").read_text().splitlines())
+    brought = packages((ROOT / "deploy/image/requirements.txt").read_text().splitlines()) | {"ray"}
+    reached: set[str] = set()
+    while new := brought - reached:
+        reached |= new
+        for package in new:
+            with contextlib.suppress(PackageNotFoundError):  # of the image alone, such as s3fs
+                brought = brought | _needed(package)
+    for package in stands:
+        assert _needed(package) <= reached | stands | {"aiohttp"}, package  # that is ray[default]'s, which Ray's own image has
+    assert stands <= packages((ROOT / "constraints.txt").read_text().splitlines())
 
 
 def test_the_image_has_the_ray_of_the_constraints_and_runs_as_a_plain_user():
