@@ -19,7 +19,6 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def main() -> int:
     # Pods run as another user; what they write lies here for whoever looks at it afterwards.
     folder = Path(tempfile.mkdtemp(prefix="jupyter-kuberay-shared-", dir="/var/tmp"))
     folder.chmod(0o777)
-    _install(folder / PACKAGES)
+    install(folder / PACKAGES)
     shutil.copytree(images.REPOSITORY / "notebooks", folder / "notebooks")
     admin, alice = of_the_testbed("admin"), of_the_testbed("alice")
     with _made(admin, alice, folder) as namespace, tempfile.TemporaryDirectory() as config:
@@ -63,17 +62,21 @@ def _made(admin: Person, alice: Person, folder: Path) -> Iterator[str]:
     namespace = f"jupyter-kuberay-shared-{uuid.uuid4().hex[:6]}"
     admin.create(namespace_named(namespace))
     try:
-        admin.create(*grant(namespace, alice, rights.rules()), *_storage(namespace, folder))
-        # Notebooks that run in the cluster publish as its pods' service account.
-        pods = replace(alice, subject={"kind": "ServiceAccount", "name": "default", "namespace": namespace})
-        admin.create(*grant(namespace, pods, rights.rules(), "pods"))
+        admin.create(*grant(namespace, alice, rights.rules()), *storage(namespace, folder))
+        admin.create(*grant(namespace, pods_of(namespace), rights.rules(), "pods"))  # notebooks in the cluster publish
         yield namespace
     finally:
         admin.kubectl("delete", "namespace", namespace, "--timeout=180s")
         admin.kubectl("delete", "persistentvolume", namespace, "--ignore-not-found")
 
 
-def _storage(namespace: str, folder: Path) -> list[dict[str, Any]]:
+def pods_of(namespace: str) -> Person:
+    """As whom pods that name no service account speak to the API server."""
+    return Person("pods", Path(), {"kind": "ServiceAccount", "name": "default", "namespace": namespace})
+
+
+def storage(namespace: str, folder: Path) -> list[dict[str, Any]]:
+    """A claim that is a folder of this machine, which holds the testbed's pods."""
     common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
     volume = {"capacity": {"storage": SIZE}, "hostPath": {"path": str(folder)}, "claimRef": {"namespace": namespace, "name": CLAIM}}
     claim = {"volumeName": namespace, "resources": {"requests": {"storage": SIZE}}}
@@ -88,8 +91,20 @@ def _storage(namespace: str, folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _install(folder: Path) -> None:
-    """Put this package, whole, where pods look for packages: a wheel in the image is the same."""
+def install(folder: Path, as_they_stand: Path | None = None) -> None:
+    """Put this package, whole, where pods look for packages, as a wheel in the image would be; and what such a file lists, too."""
+    if as_they_stand is not None:
+        images.uv(
+            "pip",
+            "install",
+            "--target",
+            str(folder),
+            "--no-deps",
+            "--constraint",
+            str(images.REPOSITORY / "constraints.txt"),
+            "--requirement",
+            str(as_they_stand),
+        )
     package = Path(jupyter_kuberay.__file__).parent
     shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__", "labextension"))
     told = folder / f"{package.name}-{jupyter_kuberay.__version__}.dist-info" / "METADATA"

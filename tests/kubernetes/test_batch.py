@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -18,13 +19,14 @@ import nbformat
 import pytest
 
 from jupyter_kuberay.backends.kuberay import rights
-from jupyter_kuberay.batch import Place, Run, RunRecord, RunRequest, RunState, run_now
+from jupyter_kuberay.batch import Place, Run, RunRecord, RunRequest, RunState, read_record, run_now
 from jupyter_kuberay.batch.records import records_below
-from tests.testbed import s3
+from tests.testbed import images, s3
 from tests.testbed.faults import Testbed
 
 from .conftest import MakeNamespace
-from .people import Person
+from .people import Person, grant
+from .shared import CLAIM, PACKAGES, install, pods_of, storage
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -85,9 +87,9 @@ steps:
 class Submitter:
     """Somebody's command line, whose machine knows the store's credentials by itself."""
 
-    def __init__(self, person: Person, namespace: str, image: str, store: str, folder: Path) -> None:
-        env: dict[str, Any] = {"AWS_ENDPOINT_URL": store, **{key: {"secret": "s3", "key": key} for key in SECRET}}
-        profile = {"name": "small", "cluster": {"image": image, "head": {"cpu": "2", "memory": "4Gi", "env": env}}}
+    def __init__(self, person: Person, namespace: str, image: str, store: str, folder: Path, **head: Any) -> None:
+        env: dict[str, Any] = {"AWS_ENDPOINT_URL": store, **{key: {"secret": "s3", "key": key} for key in SECRET}} if store else {}
+        profile = {"name": "small", "cluster": {"image": image, "head": {"cpu": "2", "memory": "4Gi", "env": env, **head}}}
         settings = {"backend": "kuberay", "namespace": namespace, "profiles": [profile], "default_profile": "small"}
         (folder / "jupyter_kuberay_config.json").write_text(json.dumps({"KubeRay": settings}))
         self.folder = folder
@@ -104,13 +106,13 @@ class Submitter:
     def begin(self, *words: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "jupyter_kuberay.faces.cli", *words]
         return subprocess.Popen(
-            command, cwd=self.folder, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+            command, cwd=self.folder, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1, umask=0
         )
 
-    def __call__(self, *words: str) -> str:
+    def __call__(self, *words: str, code: int = 0) -> str:
         process = self.begin(*words)
         said, _ = process.communicate(timeout=WAIT_S)
-        assert process.returncode == 0, said
+        assert process.returncode == code, said
         return said
 
     def killed_when_it_says(self, told: str, *words: str) -> str:
@@ -187,6 +189,68 @@ def test_a_sweep_and_a_pipeline_in_the_cluster_go_on_when_who_sent_them_is_kille
     again = submitter("pipeline", *where)
     assert "4 unchanged" in again and "sum = 5" in again
     submitter("down", "beside", "--yes")
+
+
+PUBLISH = (
+    "answer = ''",
+    """
+    import urllib.request
+    import jupyter_kuberay as jk
+
+    jk.publish("from-within", app="greeting.py:app", model=answer)
+    with jk.Service("from-within").reach() as url, urllib.request.urlopen(f"{url}?name=Ada", timeout=60) as said:
+        jk.record("said", said.read().decode())
+    jk.record("who", [each.who for each in jk.Service("from-within").revisions()])
+    """,
+)
+GREETING = """
+from ray import serve
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0})
+class Greeting:
+    def reconfigure(self, config):
+        self.words = config["model"]
+
+    async def __call__(self, request):
+        return f"{self.words}, {request.query_params['name']}!"
+
+
+app = Greeting.bind()
+"""
+
+
+@pytest.fixture
+def folder_of_pods() -> Iterator[Path]:
+    """A folder of this machine that pods, which run as another user, may write into."""
+    with tempfile.TemporaryDirectory(prefix="jupyter-kuberay-shared-", dir="/var/tmp", ignore_cleanup_errors=True) as made:
+        Path(made).chmod(0o777)
+        yield Path(made)
+
+
+def test_a_notebook_in_the_cluster_publishes_with_the_rights_that_its_pods_have(
+    testbed: Testbed, admin: Person, alice: Person, image: str, make_namespace: MakeNamespace, folder_of_pods: Path, tmp_path: Path
+):
+    namespace, shared = make_namespace(alice, rights.rules()), folder_of_pods
+    install(shared / PACKAGES, images.AS_THEY_STAND)
+    admin.create(*storage(namespace, shared))
+    volumes = [{"name": CLAIM, "mount_path": str(shared), "claim": CLAIM}]
+    submitter = Submitter(alice, namespace, image, "", tmp_path, volumes=volumes, env={"PYTHONPATH": str(shared / PACKAGES)})
+    submitter.notebook("publishes.ipynb", PUBLISH)
+    (tmp_path / "greeting.py").write_text(GREETING)
+    submitter("up", "beside", "--timeout", str(WAIT_S))
+    words = ("run", "publishes.ipynb", "--cluster", "beside", "--in-cluster", "-p", "answer", "Hello")
+
+    said = submitter(*words, "--out", str(shared / "refused.ipynb"), code=1)
+    assert "publishes.ipynb failed in cell" in said and "Forbidden" in said and "Traceback" not in said, said
+    admin.create(*grant(namespace, pods_of(namespace), rights.rules(), "pods"))
+    submitter(*words, "--out", str(shared / "published.ipynb"))
+    record = read_record(str(shared / "published.ipynb"))
+    assert record is not None and record.values["said"] == "Hello, Ada!" and record.values["who"] == [alice.login]
+    assert "from-within" in submitter("services")
+    submitter("unpublish", "from-within", "--yes")
+    submitter("down", "beside", "--yes")
+    admin.kubectl("delete", "persistentvolume", namespace, "--wait=false")
 
 
 @pytest.mark.slow
