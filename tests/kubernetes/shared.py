@@ -49,7 +49,8 @@ def main() -> int:
         # On a hub, notebooks and pods are one user; here they are two who write into the same folders.
         words = [word.replace("{folder}", str(folder)) for word in command]
         code = subprocess.run(words, env=environment, check=False, umask=0).returncode
-        left = admin.kubectl("get", "rayclusters,rayservices,rayjobs", "--namespace", namespace, "--output=name").split()
+        # A job that has ended stays, with what it printed, until somebody removes it.
+        left = admin.kubectl("get", "rayclusters,rayservices", "--namespace", namespace, "--output=name").split()
         if code == 0 and left and "--keep" not in command:
             print(f"{command[0]} left {', '.join(left)} behind.", file=sys.stderr)
             code = 1
