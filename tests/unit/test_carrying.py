@@ -51,7 +51,7 @@ def test_what_the_cluster_sees_at_the_same_path_is_found_there(folder: Path):
     assert carried_pipeline(*opened(folder), [str(folder.parent)])[2]["run_dir"] == str(folder.parent / "runs")
 
 
-@pytest.mark.parametrize(("seen", "where"), [([], "such as s3://"), (["/home"], "such as below /home")])
+@pytest.mark.parametrize(("seen", "where"), [([], "such as s3://"), (["/claims"], "such as below /claims")])
 def test_what_it_does_not_see_is_refused_with_the_parameter_and_what_to_do(folder: Path, seen: list[str], where: str):
     with pytest.raises(InvalidSpec, match=f"The parameter data names data/large.bin, which lies on this machine.*{where}.*-p data"):
         carried_pipeline(*opened(folder), seen)
@@ -59,8 +59,8 @@ def test_what_it_does_not_see_is_refused_with_the_parameter_and_what_to_do(folde
 
 def test_an_output_goes_to_a_url_or_where_a_claim_is_mounted():
     check_output(Place.of("s3://runs/out.ipynb"), [])
-    check_output(Place.of("/home/alice/out.ipynb"), ["/home/alice"])
-    with pytest.raises(InvalidSpec, match=r"does not write.*s3://…, or a path below /home/alice"):
-        check_output(Place.of("/tmp/out.ipynb"), ["/home/alice"])
+    check_output(Place.of("/claims/out.ipynb"), ["/claims"])
+    with pytest.raises(InvalidSpec, match=r"does not write.*s3://…, or a path below /claims"):
+        check_output(Place.of("/tmp/out.ipynb"), ["/claims"])
     with pytest.raises(InvalidSpec, match=r"Name a URL that both reach: --out s3://…$"):
         check_output(Place.of("/tmp/out.ipynb"), [])
