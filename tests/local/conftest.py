@@ -63,7 +63,8 @@ async def tidied(data_dir: Path) -> AsyncIterator[LocalBackend]:
             except NotFound:
                 continue
             assert not marked(uid) and not in_sessions(sessions), "processes are left"
-    assert not backend.store.bell.folder.exists(), "the temporary folder is left"
+    left = backend.store.bell.folder
+    assert not left.exists(), f"the temporary folder is left, with {sorted(map(str, left.rglob('*')))}"
 
 
 def supervisor_of(backend: LocalBackend, name: str, kind: str = "RayCluster") -> Birth:

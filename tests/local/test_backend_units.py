@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import select
@@ -12,20 +13,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import pytest
 
-from jupyter_kuberay.backends.local import LocalBackend, gpus, leases, ports
+from jupyter_kuberay.backends.local import LocalBackend, gpus, leases, ports, watching
 from jupyter_kuberay.backends.local.bell import Bell
 from jupyter_kuberay.backends.local.dashboard import forking
 from jupyter_kuberay.backends.local.files import is_held, read_json, try_lock, write_json
 from jupyter_kuberay.backends.local.nodes import LOOPBACK
 from jupyter_kuberay.backends.local.processes import MARK, Birth, boot_id, end_now, marked, send
 from jupyter_kuberay.backends.local.store import Store
+from jupyter_kuberay.backends.local.supervision import LOCK, RECORD
 from jupyter_kuberay.backends.patches import apply_patch
 from jupyter_kuberay.errors import Conflict, InvalidSpec, NotFound, Refused
+from jupyter_kuberay.observation import ChangeType, Kind
 from tests.contract.resources import cluster
 
 SLEEP = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(300)"]
@@ -516,3 +520,40 @@ def test_the_supervisor_loads_nothing_heavy_before_ray_starts():
 
 def test_ray_is_told_an_address_that_no_network_can_take_away():
     assert socket.gethostbyname(LOOPBACK).startswith("127.")
+
+
+# --- watching ---
+
+
+def test_that_something_is_gone_is_told_when_its_supervisor_has_ended_also_if_it_goes_while_somebody_looks(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(supervisor: subprocess.Popen[bytes], all_names: Callable[[str], list[str]]) -> None:
+        async with asyncio.timeout(20), aclosing(watching.watch(store, Kind.CLUSTER, {})) as changes:  # type: ignore[type-var]
+            assert [(await anext(changes)).type, (await anext(changes)).type] == [ChangeType.ADDED, ChangeType.SYNCED]
+
+            def names(kind: str) -> list[str]:
+                found = all_names(kind)
+                store.remove("RayCluster", "mine")
+                return found
+
+            monkeypatch.setattr(store, "names", names)
+            store.bell.ring()
+            last = asyncio.ensure_future(anext(changes))
+            done, _ = await asyncio.wait({last}, timeout=0.5)
+            assert not done, "its supervisor goes on"
+            supervisor.kill()
+            supervisor.wait()
+            assert (await last).type is ChangeType.DELETED
+
+    store.create(cluster("mine").resource)
+    folder = store.folder("RayCluster", "mine")
+    lock = try_lock(folder / LOCK)
+    assert lock is not None
+    with subprocess.Popen(SLEEP, stdout=subprocess.DEVNULL) as supervisor:
+        write_json(folder / RECORD, Birth.of(supervisor.pid).json())
+        try:
+            asyncio.run(told(supervisor, store.names))
+        finally:
+            supervisor.kill()
+            os.close(lock)

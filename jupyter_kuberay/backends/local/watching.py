@@ -110,7 +110,8 @@ class _Look:
         """Be woken by the end of each supervisor that keeps something here."""
         if not hasattr(os, "pidfd_open"):
             return
-        for name in [name for name, (birth, _) in self._births.items() if wanted.get(name) != birth]:
+        # Of what is removed while this looks, no supervisor is found any more, although there is one, whose end is to be waited for.
+        for name in [name for name, (birth, _) in self._births.items() if name not in self._told or wanted.get(name, birth) != birth]:
             self._forget(name)
         for name, birth in wanted.items():
             if name not in self._births:
