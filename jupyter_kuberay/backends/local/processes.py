@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 MARK = "JUPYTER_KUBERAY_MARK"  # <uid of the resource>/<node>
+KEEPER = "keeper"  # the mark of supervisors, and of what helps them; each is in a session with its helpers
 _PROC = Path("/proc")
 _HAS_PROC = (_PROC / "self/environ").exists()
 
@@ -180,7 +181,8 @@ def _led(pid: int, leaders: Mapping[int, str]) -> bool:
 def end_descendants(patience: float = 5.0) -> int:
     """Kill whatever this process started, and what that started: ours by descent, whatever it did to its environment.
 
-    Orphans count too, where this process adopts them. How many there were.
+    Orphans count too, where this process adopts them; but for supervisors, and what they keep: a program in a cluster that publishes
+    starts one, and its service is not the cluster's. How many there were.
     """
     ended: set[int] = set()
     deadline = time.monotonic() + patience
@@ -203,6 +205,8 @@ def _descendants(root: int) -> dict[int, str]:
     todo = [root]
     while todo:
         for pid in children.get(todo.pop(), []):
+            if _mark_of(pid) == KEEPER and _session(pid) != os.getsid(0):
+                continue
             todo.append(pid)
             if birth := created(pid):
                 found[pid] = birth

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jupyter_kuberay.backends.local.files import is_held, locked, read_json
 from jupyter_kuberay.backends.local.nodes import inherited
-from jupyter_kuberay.backends.local.processes import Birth, boot_id, end_now
+from jupyter_kuberay.backends.local.processes import KEEPER, MARK, Birth, boot_id, end_now
 from jupyter_kuberay.backends.local.store import Json, Kept, Store, event, owners
 from jupyter_kuberay.backends.local.told import with_condition
 from jupyter_kuberay.errors import KubeRayError, NotFound, Refused
@@ -76,7 +76,8 @@ def start(store: Store, root: Root) -> None:
     try:
         with (folder / "logs" / "supervisor.log").open("ab") as log:
             streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            done = subprocess.run(command, env=inherited(os.environ), cwd="/", start_new_session=True, check=False, **streams)  # type: ignore[call-overload]
+            environment = {**inherited(os.environ), MARK: KEEPER}
+            done = subprocess.run(command, env=environment, cwd="/", start_new_session=True, check=False, **streams)  # type: ignore[call-overload]
     except OSError as error:
         raise Refused(f"The supervisor of {root[1]!r} cannot be started: {error}.", "See that the data directory is writable.") from error
     if done.returncode not in (0, TAKEN):
