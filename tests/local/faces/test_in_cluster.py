@@ -134,9 +134,7 @@ def test_a_pipeline_in_the_cluster_publishes_as_whoever_sent_it_and_what_it_publ
         assert one is not None and one.values == {"said": "Hello, Ada!", "revisions": [[1, "carol"]]}
         assert two is not None and two.values == {"said": "Hi, Ada!", "revisions": [[1, "carol"], [2, "carol"]]}
         deadline = time.monotonic() + 60
-        while {
-            each["name"] for each in kuberay("list", "-o", "json").json
-        } != before:  # the job's own cluster goes
+        while {each["name"] for each in kuberay("list", "-o", "json").json} != before:  # the job's own cluster goes
             assert time.monotonic() < deadline
             time.sleep(0.5)
         (seen,) = kuberay("services", "-o", "json").json
