@@ -85,7 +85,7 @@ def test_what_is_no_quantity_is_refused(text: str):
 
 def test_a_head_gets_every_port_from_its_block_and_listens_where_nobody_else_does():
     command = head_command(group({"cpu": "2", "memory": "2Gi"}), lambda name: 24000 + NAMES.index(name), "/tmp/t", 10**8)
-    ports = [option for option in command if "port=" in option]
+    ports = [option for option in command if "port=" in option and "worker-port" not in option]
     assert len(ports) == len({option.partition("=")[2] for option in ports}) == 9
     for option in ("--head", "--block", "--num-cpus=2", "--num-gpus=0", f"--memory={2 * 2**30}", "--object-store-memory=100000000"):
         assert option in command
@@ -97,6 +97,11 @@ def test_a_worker_joins_its_head_and_takes_ports_that_are_free():
     assert any(option.startswith("--address=127.") and option.endswith(":24000") for option in command)
     assert "--num-gpus=1" in command and "--labels=a=1,zone=b" in command and "--dashboard-agent-listen-port=0" in command
     assert "--head" not in command and not any("temp-dir" in option for option in command)
+
+
+def test_no_worker_takes_a_port_out_of_a_range_that_another_cluster_looks_into_too():
+    for command in (head_command(group(), lambda name: 24000, "/tmp/t", 10**8), worker_command(group(), 24000, "one", 10**8)):
+        assert "--min-worker-port=0" in command and "--max-worker-port=0" in command
 
 
 def test_what_a_manifest_says_about_a_pods_network_is_not_passed_on():

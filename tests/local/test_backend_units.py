@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 
 from jupyter_kuberay.backends.local import LocalBackend, gpus, leases, ports, watching
 from jupyter_kuberay.backends.local.bell import Bell
+from jupyter_kuberay.backends.local.clients import Reserved, reserving
 from jupyter_kuberay.backends.local.dashboard import forking
 from jupyter_kuberay.backends.local.files import is_held, read_json, try_lock, write_json
 from jupyter_kuberay.backends.local.nodes import LOOPBACK
@@ -492,6 +494,34 @@ def test_rays_dashboard_is_made_one_that_forks_and_what_is_none_stays():
     assert forking(plain) == ["python", "-P", "-m", "jupyter_kuberay.backends.local.dashboard", *plain[1:]]
     for other in (["python", "-m", "memray", "run", *plain[1:]], ["python", "-u", "/site/ray/_private/log_monitor.py"], ["dashboard"]):
         assert forking(other) == other
+
+
+def test_rays_client_server_is_made_one_that_reserves_and_what_is_none_stays():
+    plain = ["python", "/site/ray/_private/workers/setup_worker.py", "-m", "ray.util.client.server", "--port=1", "--mode=proxy"]
+    assert reserving(plain) == ["python", "-P", "-m", "jupyter_kuberay.backends.local.clients", "--port=1", "--mode=proxy"]
+    for other in (["python", "-m", "memray", "ray.util.client.server"], ["python", "-u", "/site/ray/log_monitor.py"], ["server"]):
+        assert reserving(other) == other
+
+
+def test_a_reserved_port_is_given_to_nobody_else_and_a_grpc_server_listens_at_it():
+    import grpc
+
+    ours, theirs = Reserved(), Reserved()
+    first = ours.another(socket.AF_INET, [])
+    ports = {first, *(kept.another(socket.AF_INET, [first]) for kept in (ours, theirs) for _ in range(5))}
+    assert len(ports) == 11
+    server = grpc.server(ThreadPoolExecutor(1))
+    assert server.add_insecure_port(f"127.0.0.1:{first}") == first
+    server.start()
+    with socket.create_connection(("127.0.0.1", first), timeout=5), socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("", first))
+    server.stop(0).wait()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("", first))  # while its client may come again
+    ours.another(socket.AF_INET, [])
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("", first))
 
 
 def test_what_the_dashboard_forks_has_imported_all_of_its_modules():

@@ -21,10 +21,11 @@ _OTHERS = ("ray.dashboard.modules.job.cli", "ray.serve.scripts", "ray.util.state
 def main(parent: int, gate: str, arguments: list[str]) -> None:
     _end_with(parent)
     ray = _ray()
+    _end_without_the_raylet()
     if gate == "gated":
         _name_files_by_process()
     elif sys.platform == "linux":
-        _fork_the_dashboard()
+        _start_our_way()
     if gate == "gated" and sys.stdin.readline() != "go\n":
         sys.exit("Its turn did not come.")
     sys.argv = ["ray", *arguments]
@@ -60,19 +61,43 @@ def _name_files_by_process() -> None:
     Node._make_inc_temp = by_process
 
 
-def _fork_the_dashboard() -> None:
+def _end_without_the_raylet() -> None:
+    """Let a node end when its raylet does, however politely, as KubeRay's probes end a pod.
+
+    A raylet whose agent ended goes after it with exit code 0, which `ray start` takes for one that was told to: it would stay, and
+    with it a node that seems ready and on which nothing ever runs.
+    """
+    from ray._private import ray_constants
+    from ray._private.node import Node
+
+    dead = getattr(Node, "dead_processes", None)
+    if dead is None:  # a Ray that counts them otherwise
+        return
+
+    def dead_processes(self: Any) -> list[tuple[str, Any]]:
+        found = dead(self)
+        for kind, process in found:
+            if kind == ray_constants.PROCESS_TYPE_RAYLET and process.returncode == 0:
+                process.returncode = 1
+        return found  # type: ignore[no-any-return]
+
+    Node.dead_processes = dead_processes
+
+
+def _start_our_way() -> None:
+    """Of what Ray starts for a head, some is started otherwise."""
     from ray._private import ray_constants, services
 
+    from jupyter_kuberay.backends.local.clients import reserving
     from jupyter_kuberay.backends.local.dashboard import forking
 
     start = getattr(services, "start_ray_process", None)
     if start is None:  # a Ray that starts them otherwise
         return
+    changed = {ray_constants.PROCESS_TYPE_DASHBOARD: forking, ray_constants.PROCESS_TYPE_RAY_CLIENT_SERVER: reserving}
 
     def start_ray_process(command: list[str], process_type: str, *rest: Any, **more: Any) -> Any:
-        if process_type == ray_constants.PROCESS_TYPE_DASHBOARD:
-            command = forking(command)
-        return start(command, process_type, *rest, **more)
+        return start(changed.get(process_type, list)(command), process_type, *rest, **more)
 
     services.start_ray_process = start_ray_process
 

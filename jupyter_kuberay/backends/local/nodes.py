@@ -152,6 +152,9 @@ def _common(group: Group, store: int) -> list[str]:
         sizes["resources"] = json.dumps(dict(group.resources))
     if group.labels:
         sizes["labels"] = ",".join(f"{key}={value}" for key, value in sorted(group.labels.items()))
+    # Ray's own range is one for all clusters of a machine, and a raylet looks for a port that is free well before it is bound: of two
+    # that start at once, workers and agents would end, and with an agent its node. One that the kernel gives is nobody else's.
+    sizes |= {"min-worker-port": 0, "max-worker-port": 0}
     given = [f"--{key}={value}" for key, value in {**group.options, **sizes}.items() if value is not None]
     return ["--block", f"--node-ip-address={LOOPBACK}", "--log-color=false", *given]
 

@@ -1,7 +1,7 @@
 """Blocks of TCP ports, each leased by one supervisor for as long as it lives.
 
-They lie below the ephemeral ports (32768) and outside 23000-23999, where Ray Client puts
-its own servers.
+They lie below the ephemeral ports (32768) and outside 10002-19999 and 23000-23999, where a Ray
+that somebody else started puts its workers and its clients' servers.
 """
 
 from __future__ import annotations

@@ -17,6 +17,6 @@ def client_server(attachment: Attachment) -> psutil.Process:
     port = attachment.address.rpartition(":")[2]
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if any("ray.util.client.server" in part for part in command) and f"--port={port}" in command:
+        if "jupyter_kuberay.backends.local.clients" in command and f"--port={port}" in command:
             return process
     raise LookupError(f"no process serves port {port}")

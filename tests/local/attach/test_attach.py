@@ -206,6 +206,39 @@ print(ray.get(ray.remote(lambda: "came through").remote()))
     assert "came through" in done.stdout, done.stderr
 
 
+def test_clients_that_come_to_two_clusters_at_the_same_moment_both_come_in(cluster: Cluster, client: Client):
+    """Ray looks for a port for each, and both would take the first: the kernel would give either client either server."""
+    import subprocess
+    import sys
+
+    code = """
+import os, ray
+print("ready", flush=True)
+host, port = input().split()  # without the tries of ours
+ray.init(f"ray://{host}:{port}")
+print(ray.get(ray.remote(lambda: os.environ["RAY_ADDRESS"]).remote()))
+"""
+    beside = Cluster.up(client.spec({"name": "beside", "head": {"cpu": "2", "memory": "2Gi"}}), client=client, timeout=240)
+    try:
+        children = []
+        for each in (cluster, beside):
+            environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token(each)}
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            child = subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **pipes)
+            assert child.stdout is not None and child.stdout.readline() == "ready\n"
+            endpoint = _endpoint(each)
+            children.append((child, f"{endpoint.host} {endpoint.port}\n"))
+        for child, address in children:
+            assert child.stdin is not None
+            child.stdin.write(address)
+            child.stdin.flush()
+        said = [child.communicate(timeout=90) for child, _ in children]
+    finally:
+        beside.down()
+    assert all(out for out, _ in said), said
+    assert len({out for out, _ in said}) == 2, "each to its own"
+
+
 def test_a_lost_head_fails_calls_at_once_and_never_starts_a_ray_here_until_attaching_again(cluster: Cluster, client: Client):
     import ray
 
@@ -272,8 +305,12 @@ class Waiting:
 
 
 def _token(cluster: Cluster) -> str:
+    return _endpoint(cluster).token
+
+
+def _endpoint(cluster: Cluster) -> Endpoint:
     async def ask() -> Endpoint:
         async with cluster._client.reach(cluster.name, CLIENT_PORT) as endpoint:
             return endpoint
 
-    return run_sync(ask()).token
+    return run_sync(ask())
