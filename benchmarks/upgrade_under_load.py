@@ -7,6 +7,8 @@ in before takes at most 5 s. Upgrades are tried out first, as they are for every
     python benchmarks/upgrade_under_load.py          # on this machine, in a place of its own
     python benchmarks/upgrade_under_load.py FOLDER   # wherever the settings say, where nodes see FOLDER, too: make bench-upgrade-kubernetes
 
+For comparison, in the same run: nothing is changed, and as many programs as there are replicas import what a replica imports.
+
 Requests come at a rate of RATE a second, whatever became of those before, and are timed from when they were due: a pause of the service
 counts for all who waited. Run it alone: the load, Ray and the service share the machine.
 """
@@ -17,6 +19,7 @@ import asyncio
 import json
 import multiprocessing
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +42,7 @@ ANSWER = 4  # tokens
 BEFORE, BETWEEN = 25.0, 2.0  # seconds
 RATIO, BACK_S = 2.0, 5.0
 NAME, SETTINGS = "bench", {"threads": 1}
+BARE = "programs that import what a replica imports, and no change"
 
 
 @dataclass
@@ -139,10 +143,12 @@ def told(asked: Asked, began: float, changed: list[Change]) -> bool:
         alike = [change for change in changed if change.what == what]
         took = [took for change in alike for took in asked.within(change.called, change.over(asked))]
         p99, seconds = percentile(took, 99), max(change.returned - change.called for change in alike)
+        times = f"{p99 / before:.2f} times that before"
         detail = f"p99 {p99 * 1000:.0f} ms of {len(took)} requests; {len(alike)} times, at most {seconds:.1f} s from call to return"
-        met.append(
-            report(f"{what}: p99", f"{p99 / before:.2f} times that before", goal=f"{RATIO:g}", met=p99 <= RATIO * before, detail=detail)
-        )
+        if what == BARE:
+            print(f"      {what}: p99 {times}; {detail}")
+            continue
+        met.append(report(f"{what}: p99", times, goal=f"{RATIO:g}", met=p99 <= RATIO * before, detail=detail))
         if what == "way back to weights":
             met.append(report(f"{what}: from call to return", f"{seconds:.1f} s", goal=f"{BACK_S:g} s", met=seconds <= BACK_S))
     return all(met)
@@ -168,6 +174,12 @@ def changed_code(home: Path) -> str:
     return str(folder)
 
 
+def imported() -> None:
+    """Import what a replica does, in as many programs, one begun as soon as the other has ended: so Serve replaces replicas."""
+    for _ in range(REPLICAS):
+        subprocess.run([sys.executable, "-c", "import ray.serve, torch; from transformers import T5ForConditionalGeneration"], check=True)
+
+
 def changed(folder: Path, scratch: Path) -> list[tuple[str, Callable[[], str]]]:
     """What is done to the service `NAME`, whose first revision has the model ``folder``/first."""
     code = changed_code(scratch)
@@ -180,6 +192,10 @@ def changed(folder: Path, scratch: Path) -> list[tuple[str, Callable[[], str]]]:
     def back(to: int) -> Callable[[], str]:
         return lambda: str(Service(NAME).rollback(to).revision.number)
 
+    def nothing() -> str:
+        imported()
+        return ""
+
     return [
         ("new weights", put(model=second)),
         ("new weights", put(model=first)),
@@ -187,6 +203,7 @@ def changed(folder: Path, scratch: Path) -> list[tuple[str, Callable[[], str]]]:
         ("new settings", put(settings={**SETTINGS, "max_batch_size": 8})),
         ("new code", put(code=code)),
         ("way back to code", back(3)),
+        (BARE, nothing),
     ]
 
 
