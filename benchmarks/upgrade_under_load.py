@@ -99,8 +99,11 @@ async def steady(ask: Callable[[int], Awaitable[str]], asked: Asked, until: Call
     await asyncio.gather(*running)
 
 
-def asking_all_the_time(url: str, done: Any, found: Any) -> None:
-    """The load, in a process of its own: neither what changes the service nor what asks waits for the other's Python."""
+def asking_all_the_time(done: Any, found: Any) -> None:
+    """The load, in a process of its own: neither what changes the service nor what asks waits for the other's Python.
+
+    On Kubernetes it has a tunnel of its own, too: one in the process that publishes would be what is measured.
+    """
 
     async def load() -> Asked:
         asked = Asked()
@@ -108,15 +111,16 @@ def asking_all_the_time(url: str, done: Any, found: Any) -> None:
             await steady(asking(session, url), asked, lambda: done.is_set() and asked.count >= REQUESTS)
         return asked
 
-    asked = asyncio.run(load())
+    with Service(NAME).reach() as url:
+        asked = asyncio.run(load())
     found.put((asked.answers, asked.failures))
 
 
-def measured(url: str, changes: list[tuple[str, Callable[[], str]]]) -> tuple[Asked, float, list[Change]]:
+def measured(changes: list[tuple[str, Callable[[], str]]]) -> tuple[Asked, float, list[Change]]:
     """What was asked, when the first change began, and the changes."""
     context, changed = multiprocessing.get_context("spawn"), []
     done, found = context.Event(), context.Queue()
-    load = context.Process(target=asking_all_the_time, args=(url, done, found))
+    load = context.Process(target=asking_all_the_time, args=(done, found))
     load.start()
     time.sleep(BEFORE)
     first = time.perf_counter()  # the same clock in all processes
@@ -213,8 +217,7 @@ def run(folder: Path, scratch: Path, on: ClusterSpec | None) -> int:
         brief(make_model(folder / name, seed))
     try:
         publish(NAME, app=APP, model=str(folder / "first"), cluster=on, settings=SETTINGS, replicas=REPLICAS)
-        with Service(NAME).reach() as url:
-            found = measured(url, changed(folder, scratch))
+        found = measured(changed(folder, scratch))
     finally:
         Service(NAME).unpublish()
     return not told(*found)
