@@ -58,7 +58,8 @@ def carried(files: Mapping[str, bytes], command: Sequence[str], *, everywhere: b
             raise InvalidSpec(f"The file {path!r} lies outside the job's folder.", "Name files relative to it.")
     content = packed(files)
     data = base64.b64encode(content).decode()
-    start = f"python -ISc {shlex.quote(_START.format(_bootstrap()))}"
+    # Ray stops the processes that it sees: a shell that is about to start another one leaves that one running.
+    start = f"exec python -ISc {shlex.quote(_START.format(_bootstrap()))}"
     rest = shlex.join(["everywhere" if everywhere else "here", *command])
     room = ENTRYPOINT_LIMIT - len(start) - len(rest) - 2
     if len(data) > max(0, room) + VARIABLE_LIMIT:
@@ -102,6 +103,7 @@ def _unpack_and_run(variable: str) -> None:
     import sys
     import tarfile
     import tempfile
+    import time
 
     within, where, *command = sys.argv[1:]
     content = base64.b64decode(within + os.environ.pop(variable, ""))
@@ -118,11 +120,24 @@ def _unpack_and_run(variable: str) -> None:
             os.environ["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps(config)
         if command[0] == "python":
             command[0] = sys.executable
-        # Whoever stops the job tells the whole process group; the folder has to outlive the command.
+        # Whoever stops the job tells all processes that it has seen; the folder has to outlive the command.
+        stopped: list[int] = []
+        started: list[tuple[subprocess.Popen[bytes], float]] = []
+
+        def stop(number: int, _: object) -> None:
+            stopped.append(number)
+            for process, began in started:
+                if time.monotonic() - began < 3:  # it may be too new to have been seen
+                    process.send_signal(number)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, stop)
         try:
-            code = subprocess.run(command, cwd=folder, check=False).returncode
+            with subprocess.Popen(command, cwd=folder) as process:
+                started.append((process, time.monotonic()))
+                if stopped:
+                    process.send_signal(stopped[0])
+                code = process.wait()
         except OSError as error:
             sys.stderr.write(f"{command[0]} cannot be run: {error.strerror}.\n")
             code = 127  # as a shell has it

@@ -27,6 +27,7 @@ from jupyter_kuberay.backends.local.dashboard import forking
 from jupyter_kuberay.backends.local.files import is_held, read_json, try_lock, write_json
 from jupyter_kuberay.backends.local.nodes import LOOPBACK
 from jupyter_kuberay.backends.local.processes import MARK, Birth, boot_id, end_now, marked, send
+from jupyter_kuberay.backends.local.stopped import end_left, left_of
 from jupyter_kuberay.backends.local.store import Store
 from jupyter_kuberay.backends.local.supervision import LOCK, RECORD
 from jupyter_kuberay.backends.patches import apply_patch
@@ -405,6 +406,35 @@ def test_what_lost_the_mark_is_ended_with_the_session_that_one_of_ours_began():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads of a process are listed in /proc")
+@pytest.mark.asyncio
+@pytest.mark.parametrize("deaf", [False, True])
+async def test_what_a_stopped_job_left_is_ended_and_what_began_a_session_of_its_own_is_not(deaf: bool):
+    """Ray ends the shell that leads a job's session; here it ends by itself."""
+    config = {"metadata": {"job_submission_id": "job-1"}}
+    environment = {**os.environ, MARK: "uid-3/head", "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(config)}
+    code = f"import signal, time; signal.signal(signal.SIGTERM, {'signal.SIG_IGN' if deaf else 'signal.SIG_DFL'}); print(1); time.sleep(60)"
+    python = f'"{sys.executable}" -uc "{code}"'
+    with subprocess.Popen(
+        ["sh", "-c", f"{python} & setsid {python} & {python} > /dev/null & echo $!"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as shell:
+        assert shell.stdout is not None
+        said = sorted(shell.stdout.readline() for _ in range(3))
+        assert said[:2] == ["1\n", "1\n"] and shell.wait(timeout=30) == 0
+        try:
+            assert set(left_of("uid-3", "job-1")) == {pid for pid in marked("uid-3") if os.getsid(pid) == shell.pid}
+            assert int(said[2]) in left_of("uid-3", "job-1")
+            assert not left_of("uid-3", "job-10") and not left_of("uid-33", "job-1")
+            await end_left("uid-3", "job-1", grace=0.5)
+            (apart,) = marked("uid-3")
+            assert os.getsid(apart) == apart
+        finally:
+            end_now("uid-3")
+
+
 def test_a_process_is_not_gone_before_its_last_thread_is():
     """A killed one looks like a zombie as soon as its first thread has ended. Its others may still hold a lock, for tenths of a second."""
     code = """

@@ -16,7 +16,7 @@ from jupyter_kuberay.backends.local import LocalBackend
 from jupyter_kuberay.backends.local.processes import created, marked
 from jupyter_kuberay.errors import Unreachable
 from jupyter_kuberay.observation import Kind, Observation
-from tests.contract.resources import cluster, condition, is_ready, job, until
+from tests.contract.resources import cluster, condition, gone, is_ready, job, until
 
 from .conftest import ended, in_sessions, none_left, pids, sessions_of, supervisor_of, tidied, uid
 
@@ -121,6 +121,20 @@ async def test_a_killed_head_fails_the_cluster_with_its_last_words_and_suspendin
     again = await until(backend, Kind.CLUSTER, "one", is_ready)
     assert again.status["endpoints"] == ports, "on the same ports"
     assert "reason" not in again.status and again.status["state"] == "ready"
+
+
+async def test_what_ray_does_not_end_of_a_job_that_is_deleted_is_ended(backend: LocalBackend):
+    """Ray signals the processes that it sees below the job's shell, and takes the job for stopped."""
+    mark = uid(await ready(backend))
+    holds = "import ray, time; a = ray.remote(num_cpus=0)(type('Held', (), {})).remote(); time.sleep(998)"
+    await backend.create(job("leaves", f'(python -c "{holds}" &); exec sleep 997', "one"))
+    async with asyncio.timeout(60):
+        while not pids(mark, "ray::Held"):
+            await asyncio.sleep(0.1)
+    await gone(backend, Kind.JOB, "leaves")
+    async with asyncio.timeout(30):
+        while pids(mark, "sleep 997") or pids(mark, "sleep(998)") or pids(mark, "ray::Held"):
+            await asyncio.sleep(0.1)
 
 
 async def test_a_killed_supervisor_is_noticed_at_the_next_look_its_processes_are_ended_and_a_patch_mends_it(backend: LocalBackend):

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,19 @@ def test_nothing_is_left_of_the_folder_also_when_the_job_is_stopped(tmp_path: Pa
     process.stdout.read()  # until all of them have ended
     process.wait(timeout=30)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_began_too_late_to_be_told_is_ended_with_what_started_it(tmp_path: Path) -> None:
+    """Ray signals the processes that it saw a moment before: here all but the command."""
+    entrypoint, variables = carried({}, ["sh", "-c", 'kill -TERM "$PPID"; echo told; exec sleep 60'])
+    environment = {**os.environ, **variables, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(["/bin/sh", "-c", entrypoint], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        process.communicate(timeout=30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 128 + signal.SIGTERM and list(tmp_path.iterdir()) == []
 
 
 def test_a_command_that_is_not_there_is_told() -> None:

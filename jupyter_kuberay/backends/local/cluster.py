@@ -18,6 +18,7 @@ from jupyter_kuberay.backends.local.ending import end_politely, how
 from jupyter_kuberay.backends.local.launching import Launcher
 from jupyter_kuberay.backends.local.nodes import HEAD, SIMULATED, Group, head_group, worker_groups
 from jupyter_kuberay.backends.local.processes import available_memory, end_descendants, end_now
+from jupyter_kuberay.backends.local.stopped import Stopped
 from jupyter_kuberay.backends.local.store import Kept, Store, event
 from jupyter_kuberay.backends.local.told import Member, cluster_status, former_failure
 from jupyter_kuberay.backends.local.unsupported import only_on_kubernetes
@@ -61,6 +62,7 @@ class ClusterKeeper:
         kept = store.read("RayCluster", name)
         self.uid = kept.uid
         self.folder = store.folder("RayCluster", name)
+        self.stopped = Stopped(self.uid)
         self.launcher = Launcher(self.folder, self.uid, store.bell.folder / self.uid[:6])
         self.members: list[Member] = []
         self.block: ports.PortBlock | None = None
@@ -267,6 +269,7 @@ class ClusterKeeper:
 
     async def end(self) -> None:
         """End every node, at first politely. Nothing of the cluster runs afterwards."""
+        self.stopped.cancel()
         for member in self.members:
             member.ending = True
         await end_politely(self.uid, [member.pid for member in self.members if member.pid])

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jupyter_kuberay.backends.dashboard import Dashboard
-from jupyter_kuberay.errors import Failed, Forbidden, KubeRayError, NotFound, Unreachable
+from jupyter_kuberay.backends.local.stopped import ENDED as RAY_ENDED
+from jupyter_kuberay.backends.local.stopped import Stopped
+from jupyter_kuberay.errors import Failed, Forbidden, NotFound, Unreachable
 
 Json = dict[str, Any]
 
@@ -26,7 +28,6 @@ INITIALIZING, RUNNING, COMPLETE, FAILED, RETRYING, SUSPENDED, INVALID, WAITING =
     "Waiting",
 )
 ENDED = frozenset((COMPLETE, FAILED, INVALID))  # nothing more happens
-_RAY_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _SOON_S, _RUNNING_S, _LATER_S = 0.1, 0.3, 2.0
 
 
@@ -37,8 +38,8 @@ class JobKeeper:
     the status before it is done, so that a keeper made anew submits nothing twice.
     """
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self.dashboard = dashboard
+    def __init__(self, dashboard: Dashboard, stopped: Stopped) -> None:
+        self.dashboard, self._stopped = dashboard, stopped
         self.again_in = _SOON_S
 
     async def reconcile(self, resource: Json, status: Json) -> Json:
@@ -61,12 +62,9 @@ class JobKeeper:
         return told
 
     async def stop(self, status: Json) -> None:
-        """End the Ray job, if one runs: for a RayJob that is deleted. Raises nothing."""
-        try:
-            if status.get("jobId") and status.get("jobDeploymentStatus") not in ENDED:
-                await self.dashboard.stop_job(str(status["jobId"]))
-        except KubeRayError:
-            return  # without a dashboard no job runs either
+        """End the Ray job, if one runs: for a RayJob that is deleted. Raises nothing, and does not wait for its end."""
+        if status.get("jobId") and status.get("jobDeploymentStatus") not in ENDED:
+            await self._stopped.stop(self.dashboard, str(status["jobId"]))
 
     async def _step(self, resource: Json, status: Json) -> Json:
         spec, phase = resource["spec"], status.get("jobDeploymentStatus") or ""
@@ -85,9 +83,11 @@ class JobKeeper:
         if phase == WAITING:
             return {**begun(resource, status), **generation} if spec.get("jobId") else status
         info = await self._info(spec, str(status["jobId"]))
-        if overdue(spec, status, datetime.now(UTC)) and info.get("status") not in _RAY_ENDED:
+        if overdue(spec, status, datetime.now(UTC)) and info.get("status") not in RAY_ENDED:
             await self.stop(status)
             return past_deadline(spec, status)
+        if info.get("status") == "STOPPED":  # by whomever
+            await self.stop(status)
         return progressed(spec, status, info)
 
     async def _info(self, spec: Json, job_id: str) -> Json:
@@ -157,7 +157,7 @@ def begun(resource: Json, status: Json) -> Json:
 def progressed(spec: Mapping[str, Any], status: Json, info: Json) -> Json:
     """The status that follows from Ray's own word on the job. The first error stays, whatever later tries say."""
     ray = str(info.get("status") or "")
-    if ray not in _RAY_ENDED:
+    if ray not in RAY_ENDED:
         said = {"jobStatus": ray, "jobDeploymentStatus": RUNNING} if ray else {}
         kept = status.get("message") if status.get("failed") else str(info.get("message") or "")
         return {**status, **said, "message": kept or ""}

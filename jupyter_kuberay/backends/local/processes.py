@@ -108,26 +108,38 @@ def _carries(pid: int, mark: str) -> bool:
 
 
 def _mark_of(pid: int) -> str:
+    return variable_of(pid, MARK)
+
+
+def variable_of(pid: int, name: str) -> str:
+    """What a process was started with as the environment variable ``name``; "" without one."""
     if not _HAS_PROC:
         import psutil
 
         with suppress(psutil.Error):
-            return str(psutil.Process(pid).environ().get(MARK, ""))
+            return str(psutil.Process(pid).environ().get(name, ""))
         return ""
     with suppress(OSError):
         environment = (_PROC / str(pid) / "environ").read_bytes()
         for entry in environment.split(b"\0"):
-            if entry.startswith(f"{MARK}=".encode()):
+            if entry.startswith(f"{name}=".encode()):
                 return entry.partition(b"=")[2].decode(errors="replace")
     return ""
 
 
+def leaderless(pid: int) -> bool:
+    """Whether the process that began its session is gone."""
+    session = _session(pid)
+    return session > 0 and session != pid and not created(session)
+
+
 def send(pid: int, mark: str, what: signal.Signals) -> bool:
     """Signal a process if it carries ``mark``, and no other that has its id a moment later."""
-    return _send(pid, lambda: _carries(pid, mark), what)
+    return send_if(pid, lambda: _carries(pid, mark), what)
 
 
-def _send(pid: int, is_ours: Callable[[], bool], what: signal.Signals) -> bool:
+def send_if(pid: int, is_ours: Callable[[], bool], what: signal.Signals) -> bool:
+    """Signal a process if it ``is_ours``, and no other that has its id a moment later."""
     with suppress(ProcessLookupError, PermissionError):
         if not hasattr(os, "pidfd_open"):
             if is_ours():
@@ -158,7 +170,7 @@ def end_now(mark: str, patience: float = 5.0) -> int:
         leaders |= {pid: birth for pid in found if _session(pid) == pid and (birth := created(pid))}
         ended |= {pid: birth for pid in found if (birth := created(pid)) and send(pid, mark, signal.SIGKILL)}
         others = [pid for pid in _own() if pid not in ended and _led(pid, leaders)] if leaders else []
-        ended |= {pid: birth for pid in others if (birth := created(pid)) and _send(pid, partial(_led, pid, leaders), signal.SIGKILL)}
+        ended |= {pid: birth for pid in others if (birth := created(pid)) and send_if(pid, partial(_led, pid, leaders), signal.SIGKILL)}
         # One that is ending has lost its mark already, and still holds its ports.
         if not found and not any(created(pid) == birth for pid, birth in ended.items()):
             break

@@ -142,7 +142,7 @@ class JobTenant(_Tenant):
         if dashboard is None:
             return self._without_cluster(kept, placed)
         if self._keeper is None or self._keeper.dashboard is not dashboard:
-            self._keeper = JobKeeper(dashboard)
+            self._keeper = JobKeeper(dashboard, self.cluster.stopped)
         placed["dashboardURL"] = f"{dashboard.host}:{dashboard.port}"
         if placed.get("jobDeploymentStatus") == "Initializing" and not placed.get("jobId"):
             del placed["jobDeploymentStatus"]  # it only waited for its cluster: to the keeper it is new
