@@ -59,7 +59,7 @@ demo-kubernetes: environment  ## the demo against Kubernetes, on the testbed, wi
 
 pipeline-kubernetes: environment  ## the lifecycle's notebooks in the cluster, where 07_serving publishes; then the service is looked at and ended
 	@$(BIN)/python -m tests.testbed run --image heavy $(TESTBED) -- $(BIN)/python -m tests.kubernetes.shared sh -ec ' \
-	  jupyter-kuberay pipeline {folder}/notebooks --in-cluster -p run_dir {folder}/run -p registry sqlite:///{folder}/run/registry.db $(PIPELINE); \
+	  jupyter-kuberay pipeline {folder}/notebooks --in-cluster --memory 8Gi -p profile small -p run_dir {folder}/run -p registry sqlite:///{folder}/run/registry.db $(PIPELINE); \
 	  jupyter-kuberay services summarizer; jupyter-kuberay revisions summarizer; jupyter-kuberay unpublish --yes summarizer'
 
 bench-upgrade-kubernetes: environment  ## upgrades and ways back of a service under load, on the testbed, with that image

@@ -28,7 +28,7 @@ from tests.testbed import images
 
 from .people import Person, grant, namespace_named, of_the_testbed
 
-CLAIM, SIZE, PROFILE = "runs", "5Gi", "shared"
+CLAIM, SIZE, PROFILE, SERVICE_PROFILE = "runs", "5Gi", "shared", "small"
 PACKAGES = "packages"
 
 
@@ -122,11 +122,13 @@ def _config(namespace: str, folder: Path) -> dict[str, Any]:
     head = {"cpu": "1", "memory": "5Gi", **common, "ray_start_params": {"num-cpus": "0"}}
     worker = {"name": "workers", "replicas": 1, "cpu": "4", "memory": "6Gi", **common}
     cluster = {"image": images.name("heavy"), "head": head, "worker_groups": [worker]}
+    # Beside a cluster whose kernels run in it, too, and need more.
+    small = {**cluster, "head": {**head, "memory": "4Gi"}, "worker_groups": [{**worker, "memory": "4Gi"}]}
     return {
         "backend": "kuberay",
         "namespace": namespace,
         "default_profile": PROFILE,
-        "profiles": [{"name": PROFILE, "cluster": cluster}],
+        "profiles": [{"name": PROFILE, "cluster": cluster}, {"name": SERVICE_PROFILE, "cluster": small}],
     }
 
 
