@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jupyter_kuberay.backends.dashboard import Dashboard
-from jupyter_kuberay.backends.local.stopped import ENDED as RAY_ENDED
-from jupyter_kuberay.backends.local.stopped import Stopped
+from jupyter_kuberay.backends.local.stopped import RAY_ENDED, Stopped
 from jupyter_kuberay.errors import Failed, Forbidden, NotFound, Unreachable
 
 Json = dict[str, Any]

@@ -21,7 +21,7 @@ from jupyter_kuberay.backends.local.ending import GRACE_S
 from jupyter_kuberay.backends.local.processes import leaderless, marked, send_if, variable_of
 from jupyter_kuberay.errors import KubeRayError, NotFound
 
-ENDED = ("SUCCEEDED", "FAILED", "STOPPED")  # Ray's words for a job of which nothing more is to come
+RAY_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")  # Ray's words for a job of which nothing more is to come
 _CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # in which Ray tells an entrypoint which job it is
 _LOOK_S, _LATER_S = 0.2, 2.0
 _STILL_S = 1.0  # so long nothing is found before nothing is there: a process that becomes another program carries nothing
@@ -60,7 +60,7 @@ class Stopped:
         while True:
             try:
                 info = await dashboard.job(job_id)
-                if info.get("status") in ENDED:
+                if info.get("status") in RAY_ENDED:
                     break
                 await dashboard.stop_job(job_id)
             except NotFound:
