@@ -1,11 +1,20 @@
 """For all tests: which run side by side, and what none of them may depend on."""
 
+from __future__ import annotations
+
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+from tests.local.a_ray import what_is_left_of
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
 
 # How long one example takes says more about the neighbours on this machine than about the code.
 # The same code gives the same result. New examples are looked for by `make search`.
@@ -44,3 +53,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if (path.startswith(STARTS_RAY) and not path.startswith(STARTS_NOTHING)) or item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.ray)
             item.add_marker(pytest.mark.xdist_group(lane(path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController, error: Any) -> None:
+    """Say how a process with tests ended that was not to: xdist says only that it did, and Ray's last words are in a log."""
+    if not error:
+        return
+    process = node.gateway._io.popen
+    killed = ""
+    with suppress(OSError):
+        killed = next((line for line in Path("/proc/vmstat").read_text().splitlines() if line.startswith("oom_kill")), "")
+    reporter = node.config.pluginmanager.get_plugin("terminalreporter")
+    reporter.ensure_newline()
+    reporter.write_line(f"{node.gateway.id} ended with exit code {process.wait(10)}; {killed} since this machine started.")
+    reporter.write_line(what_is_left_of(process.pid))

@@ -152,7 +152,8 @@ class Supervisor:
                 self._jobs[job.name].wake()
             elif job.deleting or job.status.get("jobDeploymentStatus") not in _ENDED:
                 self._jobs[job.name] = JobTenant(self.store, job.name, self.cluster)
-                self._jobs[job.name].task.add_done_callback(lambda _: self.wake())
+                # What rang for it in its last moments was heard by nobody.
+                self._jobs[job.name].task.add_done_callback(lambda _: self._look_anew())
 
     def _revive(self, root: Kept) -> float:
         """Start a service's failed head again after a while: whoever publishes expects it to answer."""
@@ -205,6 +206,9 @@ class Supervisor:
 
     def _hear(self, listener: Listener) -> None:
         listener.drain()
+        self._look_anew()
+
+    def _look_anew(self) -> None:
         self._rang = True
         self.wake()
 
