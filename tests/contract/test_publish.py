@@ -146,7 +146,7 @@ async def test_an_application_that_cannot_be_imported_is_told_and_nothing_is_lef
 async def test_a_publication_that_is_cancelled_leaves_no_half_made_service(backend, code, cluster):
     steps = []
     task = asyncio.create_task(publish(backend, "halfway", app=f"{code}/tiny.py:app", model="m1", cluster=cluster, progress=steps.append))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS):
         async for change in backend.watch(Kind.CLUSTER):
             if change.seen is not None and change.seen.labels.get(ORIGIN) == "halfway":
                 break
