@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jupyter_kuberay.lifecycle._endings import let_end
 from jupyter_kuberay.lifecycle._run import LifecycleError
 
 if TYPE_CHECKING:
@@ -54,11 +55,12 @@ def without_password(source: str) -> str:
 
 
 def quiet() -> None:
-    """Keep Ray Data's plans and progress bars out of what a phase prints, and let errors arrive as they were raised."""
+    """Keep Ray Data's plans and progress bars out of what a phase prints, and let tasks end, and errors arrive, as they should."""
     import logging
 
     import ray.data
 
+    let_end()
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.raise_original_map_exception = True  # wrapped, an error loses its class and its hint on the way

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -169,6 +170,47 @@ def test_preparing_again_replaces_what_was_there(prepared: Path, tmp_path: Path)
         data.prepare(str(prepared / "reports.jsonl.gz"), str(tmp_path), limit=limit)
     assert sum(len(keys(tmp_path, split)) for split in data.SPLITS) == 120
     assert not (tmp_path / "data/.draft").exists()
+
+
+@pytest.fixture
+def cancelled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What of Ray's tasks is cancelled."""
+    import ray
+
+    found: list[Any] = []
+    cancel = ray.cancel
+
+    def tell(task: Any, **how: Any) -> None:
+        found.append(task)
+        cancel(task, **how)
+
+    monkeypatch.setattr(ray, "cancel", tell)
+    return found
+
+
+def test_a_task_that_is_about_to_be_done_is_left_to_end(prepared: Path, tmp_path: Path, cancelled: list[Any]):
+    """Cancelled in that moment, it takes this whole process along."""
+    manifest = data.prepare(str(prepared / "reports.jsonl.gz"), str(tmp_path), limit=120)
+    assert sum(manifest["rows"].values()) == 120
+    assert not cancelled
+
+
+def test_a_task_that_goes_on_although_another_failed_is_cancelled(tmp_path: Path, cancelled: list[Any]):
+    import ray.data
+
+    begun = tmp_path / "begun"
+
+    def work(row: dict[str, Any]) -> dict[str, Any]:
+        if row["id"] == 1:
+            begun.touch()
+        while row["id"] == 1 or not begun.exists():
+            time.sleep(0.1)  # a whole one could not be interrupted
+        raise ValueError("spoiled")
+
+    data.quiet()
+    with pytest.raises(ValueError, match="spoiled"):
+        ray.data.range(2, override_num_blocks=2).map(work, num_cpus=0.5).materialize()
+    assert len(cancelled) == 1
 
 
 def test_data_that_cannot_be_prepared_leave_the_earlier_ones(prepared: Path, tmp_path: Path):
