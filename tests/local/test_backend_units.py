@@ -17,10 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jupyter_kuberay.backends.local import LocalBackend, gpus, leases, ports, watching
+from jupyter_kuberay.backends.local import LocalBackend, gpus, leases, ports, supervision, watching
 from jupyter_kuberay.backends.local.bell import Bell
 from jupyter_kuberay.backends.local.clients import Reserved, reserving
 from jupyter_kuberay.backends.local.dashboard import forking
@@ -115,6 +116,23 @@ async def test_the_token_of_a_secret_that_comes_along_is_the_clusters(backend: L
     assert backend.store.token("RayCluster", "mine") == "of-ours"
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_deleted_while_its_supervisor_starts_is_not_told_as_a_failure(store: Store, monkeypatch: pytest.MonkeyPatch, late: bool):
+    store.create(cluster("mine").resource)
+    run = subprocess.run
+
+    def after_it_went(*command: Any, **more: Any) -> Any:
+        store.remove("RayCluster", "mine")
+        return run(*command, **more)
+
+    if late:
+        monkeypatch.setattr(subprocess, "run", after_it_went)
+    else:
+        store.remove("RayCluster", "mine")
+    supervision.start(store, ("RayCluster", "mine"))
+    assert store.names("RayCluster") == []
+
+
 def test_config_maps_lie_beside_the_resource(store: Store):
     store.create(cluster("mine").resource, config_maps={"code": {"loader.py": b"x = 1"}})
     assert (store.folder("RayCluster", "mine") / "configmaps/code/loader.py").read_bytes() == b"x = 1"
@@ -151,6 +169,7 @@ def test_a_full_disk_refuses_a_creation_and_leaves_nothing_half_written(store: S
     code = f"""
 import resource
 from pathlib import Path
+from typing import Any
 from jupyter_kuberay.backends.local.store import Store
 from jupyter_kuberay.errors import Refused
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
@@ -170,6 +189,7 @@ def test_a_full_disk_leaves_the_last_status_as_it_was(tmp_path: Path):
     code = f"""
 import resource
 from pathlib import Path
+from typing import Any
 from jupyter_kuberay.backends.local.files import write_json
 resource.setrlimit(resource.RLIMIT_FSIZE, (5, 5))
 write_json(Path({str(path)!r}), {{"state": "failed" * 100}})
@@ -223,6 +243,7 @@ def test_a_listener_that_died_is_forgotten_and_a_deaf_one_waits_for_nobody(tmp_p
     code = f"""
 import os
 from pathlib import Path
+from typing import Any
 from jupyter_kuberay.backends.local.bell import Bell
 Bell(Path({str(tmp_path)!r})).listen()
 os._exit(0)
@@ -276,6 +297,7 @@ def test_ten_starts_at_once_never_share_a_port(tmp_path: Path):
     code = f"""
 import sys
 from pathlib import Path
+from typing import Any
 from jupyter_kuberay.backends.local.ports import claim
 print(claim(24000, folder=Path({str(tmp_path / "leases")!r})).first, flush=True)
 sys.stdin.read()
@@ -295,6 +317,7 @@ def test_a_lease_ends_with_its_process_even_by_kill_9(tmp_path: Path):
     code = f"""
 import os
 from pathlib import Path
+from typing import Any
 from jupyter_kuberay.backends.local.leases import hold
 assert hold("thing", Path({str(tmp_path)!r}))
 os.kill(os.getpid(), 9)
@@ -560,6 +583,7 @@ import sys
 from jupyter_kuberay.backends.local import dashboard
 import ray.dashboard
 from pathlib import Path
+from typing import Any
 names = dashboard._modules(Path(ray.dashboard.__file__).parent)
 for name in names: __import__(name)
 from ray.dashboard import utils

@@ -64,7 +64,7 @@ def alive(folder: Path) -> bool:
 
 
 def start(store: Store, root: Root) -> None:
-    """See to it that a supervisor keeps ``root``. Returns when it does. Takes a tenth of a second.
+    """See to it that a supervisor keeps ``root``. Returns when it does, or when ``root`` went meanwhile. Takes a tenth of a second.
 
     Raises `Refused` when it cannot be started.
     """
@@ -79,9 +79,16 @@ def start(store: Store, root: Root) -> None:
             environment = {**inherited(os.environ), MARK: KEEPER}
             done = subprocess.run(command, env=environment, cwd="/", start_new_session=True, check=False, **streams)  # type: ignore[call-overload]
     except OSError as error:
+        if _goes(store, root):
+            return
         raise Refused(f"The supervisor of {root[1]!r} cannot be started: {error}.", "See that the data directory is writable.") from error
-    if done.returncode not in (0, TAKEN):
+    if done.returncode not in (0, TAKEN) and not _goes(store, root):
         raise Refused(f"The supervisor of {root[1]!r} ended at once.", f"Its last words are in {folder / 'logs' / 'supervisor.log'}.")
+
+
+def _goes(store: Store, root: Root) -> bool:
+    kept = store.find(*root)
+    return kept is None or kept.deleting
 
 
 def look_after(store: Store, root: Root) -> bool:
